@@ -1,0 +1,144 @@
+// The SEV-SNP launch digest: pages in the order in which QEMU submits them, hashed as the AMD-SP does.
+// Source: AMD 56860 "SEV Secure Nested Paging Firmware ABI", SNP_LAUNCH_UPDATE, table PAGE_INFO; QEMU's sev-snp-guest.
+// The prediction (cvmin measure) and the emulated AMD-SP both stand on LaunchDigest and on the same list of regions.
+#pragma once
+
+#include "common/bytes.hpp"
+#include "common/hash.hpp"
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace cvmin {
+
+inline constexpr std::size_t page_size = 4096;
+inline constexpr std::uint64_t four_gib = std::uint64_t{1} << 32;
+// GPA at which every VMSA is measured (56860, SNP_LAUNCH_FINISH / VMSA pages; 52-bit top page).
+inline constexpr std::uint64_t vmsa_gpa = 0xFFFFFFFFF000;
+
+enum class PageType : std::uint8_t {
+    normal = 1,
+    vmsa = 2,
+    zero = 3,
+    unmeasured = 4,
+    secrets = 5,
+    cpuid = 6,
+};
+std::string_view name(PageType type);
+
+// Running launch digest. Starts as 48 zero bytes (or a seed: the "OVMF hash").
+class LaunchDigest {
+  public:
+    LaunchDigest() = default;
+    explicit LaunchDigest(const Sha384Digest &seed) : value_(seed) {}
+
+    // One 4 KiB page whose contents are measured (normal, vmsa).
+    void page(PageType type, std::uint64_t gpa, ByteView contents);
+    // The same with the SHA-384 of the page already known.
+    void page_digest(PageType type, std::uint64_t gpa, const Sha384Digest &contents);
+    // `count` pages from gpa upwards whose contents enter as 48 zero bytes.
+    void uncounted_pages(PageType type, std::uint64_t gpa, std::size_t count);
+    // Contents of a multiple of 4 KiB, normal pages from gpa upwards. Equal pages are hashed once.
+    void normal_pages(std::uint64_t gpa, ByteView contents);
+
+    const Sha384Digest &value() const { return value_; }
+
+  private:
+    Sha384Digest value_{};
+};
+
+// ---- OVMF -----------------------------------------------------------------------------------------------------
+
+inline constexpr std::size_t max_firmware_size = 64u << 20; // QEMU's own limit for -bios / pflash on q35
+
+enum class SectionType : std::uint32_t { // OVMF SEV metadata; numbers of edk2 OvmfPkg/ResetVector
+    sec_mem = 1,
+    secrets = 2,
+    cpuid = 3,
+    svsm_caa = 4,
+    kernel_hashes = 0x10,
+};
+struct MetadataSection {
+    std::uint32_t gpa;
+    std::uint32_t size;
+    SectionType type;
+};
+struct HashTableArea { // SEV_HASH_TABLE_RV
+    std::uint32_t gpa;
+    std::uint32_t size;
+};
+struct Ovmf {
+    std::vector<MetadataSection> sections;   // file order: the order in which they are measured
+    std::optional<HashTableArea> hash_table; // absent, or base 0, means no measured direct boot
+    std::uint32_t reset_eip = 0;             // AP reset vector (SEV_ES_RESET_BLOCK)
+    bool has_kernel_hashes_section() const;
+};
+// `firmware` is the whole file. truncated/malformed: footer or table; unsupported: section type or metadata version;
+// out_of_range: size not a multiple of 4 KiB, sections that overlap, point outside of memory below 4 GiB or into the
+// firmware.
+Result<Ovmf> parse_ovmf(ByteView firmware);
+
+// ---- measured direct boot -------------------------------------------------------------------------------------
+
+struct KernelHashes {
+    Sha256Digest kernel;
+    Sha256Digest initrd;
+    Sha256Digest cmdline;
+};
+// The command line is hashed with one trailing NUL; nothing at all as a single NUL. No initrd hashes as empty.
+KernelHashes kernel_hashes(ByteView kernel, ByteView initrd, std::string_view cmdline);
+inline constexpr std::size_t hash_table_size = 176; // padded SevHashTable
+ByteArray<hash_table_size> encode_hash_table(const KernelHashes &hashes);
+// The zero page with the table at (area.gpa & 0xfff). out_of_range: the table does not fit.
+Result<ByteArray<page_size>> hash_table_page(const HashTableArea &area, const KernelHashes &hashes);
+
+// ---- vCPUs ----------------------------------------------------------------------------------------------------
+
+inline constexpr unsigned max_vcpus = 255; // what QEMU's x2APIC-less APIC ids and cvmin's reference values cover
+// CPUID signature (leaf 1 EAX) of a family, model and stepping.
+std::uint32_t cpu_signature(unsigned family, unsigned model, unsigned stepping);
+struct CpuModel {
+    std::string_view name; // as after QEMU's -cpu
+    std::uint32_t signature;
+};
+std::span<const CpuModel> cpu_models();                        // every AMD model QEMU names, sorted by name
+std::optional<CpuModel> find_cpu_model(std::string_view name); // exact
+std::string_view nearest_cpu_model(std::string_view name);     // for "did you mean"
+
+struct VcpuState {
+    std::uint32_t signature;        // RDX at reset
+    std::uint64_t sev_features = 1; // SEV_FEATURES: bit 0 SNP active
+};
+inline constexpr std::uint32_t bsp_reset_eip = 0xfffffff0;
+// The VMSA page of a vCPU as QEMU/KVM sets it up (24593, table of the SEV-ES save area).
+ByteArray<page_size> vmsa_page(const VcpuState &state, std::uint32_t eip);
+
+// ---- the whole launch -----------------------------------------------------------------------------------------
+
+struct LaunchConfig {
+    unsigned vcpus = 0; // 1..max_vcpus
+    VcpuState vcpu{};
+};
+// One step of a launch, in the order of submission. `contents` is empty for types that are measured as zeros.
+struct LaunchRegion {
+    PageType type;
+    std::uint64_t gpa;
+    std::uint64_t size;
+    std::string_view what; // "firmware", "sec_mem", "kernel hashes", ...
+};
+// Regions before the VMSAs for a firmware: firmware itself, then its metadata. with_hashes: the kernel-hashes
+// section is a normal page (else zero).
+std::vector<LaunchRegion> launch_regions(const Ovmf &ovmf, std::size_t firmware_size, bool with_hashes);
+
+// Digest before the VMSAs. `memory` returns the bytes of a normal region.
+// hashes without a KERNEL_HASHES section in the firmware: unsupported.
+Result<LaunchDigest> measure_before_vcpus(ByteView firmware, const Ovmf &ovmf,
+                                          const std::optional<KernelHashes> &hashes);
+// Adds one VMSA per vCPU, BSP first. out_of_range: vcpus.
+Result<Sha384Digest> measure_vcpus(LaunchDigest digest, const LaunchConfig &config, std::uint32_t ap_reset_eip);
+// Both.
+Result<Sha384Digest> launch_digest(ByteView firmware, const std::optional<KernelHashes> &hashes,
+                                   const LaunchConfig &config);
+
+} // namespace cvmin

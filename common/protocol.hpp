@@ -1,0 +1,118 @@
+// Messages between relying party and agent: 4-byte big-endian length, then one canonical CBOR map (protocol.cddl).
+// Encoding and decoding only; who may ask what, and when, is the agent's business.
+#pragma once
+
+#include "common/bytes.hpp"
+#include "common/hash.hpp"
+
+#include <optional>
+#include <string>
+#include <variant>
+
+namespace cvmin {
+
+inline constexpr std::uint32_t agent_vsock_port = 5000;    // where the agent listens
+inline constexpr std::uint32_t emulator_vsock_port = 5001; // where the emulated AMD-SP listens, on the host (CID 2)
+inline constexpr std::uint64_t protocol_version = 1;
+inline constexpr std::size_t frame_header_size = 4;
+inline constexpr std::size_t max_request_size = 80u << 10;   // the largest request is a secret
+inline constexpr std::size_t max_response_size = 300u << 10; // the largest response is evidence (max_evidence_size)
+inline constexpr std::size_t max_secret_size = 64u << 10;    // keys, tokens, small configurations; data is streamed
+inline constexpr std::size_t max_secret_name_size = 64;      // [a-z0-9._-]+
+inline constexpr std::size_t max_secrets = 16;               // 1 MiB of locked memory at most
+inline constexpr std::size_t max_error_text_size = 200;
+
+bool valid_secret_name(std::string_view name);
+
+namespace request {
+struct Hello {};
+struct Attest {
+    Bytes nonce; // min_nonce_size..max_nonce_size
+};
+struct PutSecret {
+    std::string name;
+    Bytes value; // callers move it into a Secret at once
+};
+struct SecretDigest { // only on the connection that put it
+    std::string name;
+};
+struct Stop {}; // power off
+} // namespace request
+using Request = std::variant<request::Hello, request::Attest, request::PutSecret, request::SecretDigest, request::Stop>;
+
+// Error set of the protocol; each request's subset is in docs/protocol.md.
+#define CVMIN_PEER_ERROR_TABLE(X)                                                                                      \
+    X(bad_request, 1, "the request is not well-formed, unknown, or out of limits")                                     \
+    X(not_available, 2, "the platform cannot do this now")                                                             \
+    X(not_attested, 3, "this connection has not taken evidence yet")                                                   \
+    X(exists, 4, "a secret of this name is there already")                                                             \
+    X(unknown_name, 5, "this connection has put no secret of this name")                                               \
+    X(full, 6, "no room for another secret")                                                                           \
+    X(internal, 7, "the agent failed; its state is unchanged")
+enum class PeerErrc : std::uint8_t {
+#define X(name, number, text) name = number,
+    CVMIN_PEER_ERROR_TABLE(X)
+#undef X
+};
+std::string_view name(PeerErrc code);
+std::string_view message(PeerErrc code);
+
+namespace response {
+struct Hello {
+    std::uint64_t version = protocol_version;
+    std::string agent;              // "cvmin-agent 0.1.0"
+    std::uint64_t start_us = 0;     // CLOCK_BOOTTIME at the agent's first instruction
+    std::uint64_t listening_us = 0; // at listen(2)
+    std::uint64_t ready_us = 0;     // key made, certificate written
+    std::string report_source;      // "sev_guest" (configfs-tsm provider) or "emulated"
+};
+struct Evidence {
+    Bytes evidence; // encode_evidence
+};
+struct Stored {
+    Sha256Digest digest;
+};
+struct Stopping {};
+struct Failure {
+    PeerErrc code;
+    std::string text; // for people
+};
+} // namespace response
+using Response =
+    std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping, response::Failure>;
+
+// Both without the frame header.
+Bytes encode_request(const Request &request);
+Bytes encode_response(const Response &response);
+// malformed: not canonical CBOR, unknown request, unknown, missing or mistyped member; out_of_range: a length or name;
+// too_large: more than max_request_size / max_response_size.
+Result<Request> parse_request(ByteView bytes);
+Result<Response> parse_response(ByteView bytes);
+
+ByteArray<frame_header_size> frame_header(std::size_t size);
+
+// ---- guest <-> emulated AMD-SP, over vsock
+// --------------------------------------------------------------------------- Laid out after 56860's MSG_REPORT_REQ /
+// MSG_REPORT_RSP with the guest message header's sequence number and type, but in the clear: the memory of an emulated
+// guest has no secrets from its host. One frame (length, message) each way.
+inline constexpr std::size_t sp_request_size = 112;
+inline constexpr std::size_t sp_response_head_size = 48;
+
+struct SpRequest { // MSG_REPORT_REQ
+    std::uint64_t sequence = 0;
+    ByteArray<64> report_data{};
+    std::uint32_t vmpl = 0;
+};
+enum class SpStatus : std::uint32_t { ok = 0, invalid_parameter = 0x16, bad_sequence = 0x1000 };
+struct SpResponse {             // MSG_REPORT_RSP and certificate table
+    std::uint64_t sequence = 0; // request's + 1
+    SpStatus status = SpStatus::ok;
+    Bytes report;       // snp_report_size bytes, empty unless ok
+    Bytes certificates; // certificate table
+};
+Bytes encode_sp_request(const SpRequest &request);
+Bytes encode_sp_response(const SpResponse &response);
+Result<SpRequest> parse_sp_request(ByteView bytes);
+Result<SpResponse> parse_sp_response(ByteView bytes);
+
+} // namespace cvmin

@@ -1,0 +1,173 @@
+#include "host-tools/base/os.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace cvmin {
+
+void UniqueFd::reset(int fd) {
+    if (fd_ >= 0)
+        ::close(fd_);
+    fd_ = fd;
+}
+
+static std::unexpected<Error> os_error(std::string_view where) {
+    return fail(errno == ENOENT ? Errc::missing : Errc::system, where, static_cast<std::uint64_t>(errno));
+}
+
+Result<Bytes> read_file(const std::filesystem::path &path, std::size_t limit) {
+    UniqueFd fd{path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!fd)
+        return os_error("file");
+    struct stat info{};
+    if (::fstat(fd.get(), &info) != 0)
+        return os_error("file");
+    if (S_ISDIR(info.st_mode))
+        return fail(Errc::unsupported, "file");
+    if (S_ISREG(info.st_mode) && static_cast<std::uint64_t>(info.st_size) > limit)
+        return fail(Errc::too_large, "file", static_cast<std::uint64_t>(info.st_size));
+    Bytes bytes(S_ISREG(info.st_mode) ? static_cast<std::size_t>(info.st_size) + 1 : 65536);
+    std::size_t used = 0;
+    for (;;) {
+        if (used == bytes.size())
+            bytes.resize(bytes.size() * 2);
+        const ssize_t got = ::read(fd.get(), bytes.data() + used, bytes.size() - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return os_error("file");
+        if (got == 0)
+            break;
+        used += static_cast<std::size_t>(got);
+        if (used > limit)
+            return fail(Errc::too_large, "file", used);
+    }
+    bytes.resize(used);
+    return bytes;
+}
+
+Result<void> write_all(int fd, ByteView bytes) {
+    while (!bytes.empty()) {
+        const ssize_t put = ::write(fd, bytes.data(), bytes.size());
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return os_error("write");
+        bytes = bytes.subspan(static_cast<std::size_t>(put));
+    }
+    return {};
+}
+
+Result<void> write_file(const std::filesystem::path &path, ByteView bytes, mode_t mode) {
+    std::string name = path.string() + ".XXXXXX";
+    UniqueFd fd{::mkostemp(name.data(), O_CLOEXEC)};
+    if (!fd)
+        return os_error("write");
+    auto give_up = [&](std::unexpected<Error> error) {
+        ::unlink(name.c_str());
+        return error;
+    };
+    if (auto written = write_all(fd.get(), bytes); !written)
+        return give_up(std::unexpected(written.error()));
+    if (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0 || ::rename(name.c_str(), path.c_str()) != 0)
+        return give_up(os_error("write"));
+    return {};
+}
+
+Result<void> make_private_directory(const std::filesystem::path &path) {
+    if (path.has_parent_path() && !std::filesystem::exists(path.parent_path()))
+        CVMIN_CHECK(make_private_directory(path.parent_path()));
+    if (::mkdir(path.c_str(), 0700) == 0)
+        return {};
+    if (errno != EEXIST)
+        return os_error("directory");
+    struct stat info{};
+    if (::lstat(path.c_str(), &info) != 0)
+        return os_error("directory");
+    if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid())
+        return fail(Errc::refused, "directory"); // somebody else made it: not ours to trust
+    return {};
+}
+
+static std::filesystem::path from_environment(const char *name) {
+    const char *value = std::getenv(name);
+    return value != nullptr && *value == '/' ? std::filesystem::path{value} : std::filesystem::path{};
+}
+static std::filesystem::path home() {
+    auto path = from_environment("HOME");
+    return path.empty() ? "/" : path;
+}
+
+std::filesystem::path state_directory() {
+    auto base = from_environment("XDG_STATE_HOME");
+    return (base.empty() ? home() / ".local/state" : base) / "cvmin";
+}
+std::filesystem::path runtime_directory() {
+    auto base = from_environment("XDG_RUNTIME_DIR");
+    return base.empty() ? std::filesystem::path{"/tmp/cvmin-" + std::to_string(::geteuid())} : base / "cvmin";
+}
+std::filesystem::path cache_directory() {
+    if (auto path = from_environment("CVMIN_CACHE"); !path.empty())
+        return path;
+    auto base = from_environment("XDG_CACHE_HOME");
+    return (base.empty() ? home() / ".cache" : base) / "cvmin";
+}
+
+Result<Finished> run_process(const std::vector<std::string> &argv, const ProcessOptions &options) {
+    int ends[2] = {-1, -1};
+    if (options.capture_output && ::pipe2(ends, O_CLOEXEC) != 0)
+        return os_error("process");
+    UniqueFd reading{ends[0]};
+    UniqueFd writing{ends[1]};
+    UniqueFd log;
+    if (!options.log.empty()) {
+        log.reset(::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+        if (!log)
+            return os_error("process.log");
+    }
+    std::vector<char *> args;
+    for (const auto &arg : argv)
+        args.push_back(const_cast<char *>(arg.c_str()));
+    args.push_back(nullptr);
+
+    const pid_t pid = ::fork();
+    if (pid < 0)
+        return os_error("process");
+    if (pid == 0) {
+        const int out = options.capture_output ? writing.get() : log ? log.get() : STDERR_FILENO;
+        ::dup2(out, STDOUT_FILENO);
+        if (log)
+            ::dup2(log.get(), STDERR_FILENO);
+        for (const auto &[key, value] : options.environment)
+            ::setenv(key.c_str(), value.c_str(), 1);
+        if (!options.directory.empty() && ::chdir(options.directory.c_str()) != 0)
+            ::_exit(127);
+        ::execvp(args[0], args.data());
+        ::_exit(127);
+    }
+    writing.reset();
+    Finished finished;
+    if (reading) {
+        char buffer[4096];
+        ssize_t got;
+        while ((got = ::read(reading.get(), buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR))
+            if (got > 0)
+                finished.output.append(buffer, static_cast<std::size_t>(got));
+    }
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return os_error("process");
+    finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (finished.status == 127)
+        return fail(Errc::missing, "process"); // not in PATH, or the directory is gone
+    return finished;
+}
+
+} // namespace cvmin

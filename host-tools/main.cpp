@@ -1,0 +1,60 @@
+// cvmin: the table of commands, and dispatch.
+#include "host-tools/cli.hpp"
+
+#include <cstdio>
+#include <cstring>
+
+namespace cvmin {
+
+static constexpr Command table[] = {
+    {"build", "build the CVM image reproducibly and write image.json", cmd_build},
+    {"measure", "predict the launch digest that the AMD-SP will report", cmd_measure},
+    {"boot", "boot an image as a CVM, with SEV-SNP or an emulated launch", cmd_boot},
+    {"list", "list the CVMs of this user", cmd_list},
+    {"describe", "show one CVM: how it was launched, what it runs on", cmd_describe},
+    {"console", "print or follow a CVM's console", cmd_console},
+    {"stop", "stop a CVM and remove its state", cmd_stop},
+    {"attest", "ask a CVM for evidence and store it", cmd_attest},
+    {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
+    {"send", "attest and verify a CVM, then send it a secret", cmd_send},
+};
+
+std::span<const Command> commands() {
+    return table;
+}
+
+static void print_help(std::FILE *out) {
+    std::fprintf(out,
+                 "Usage: cvmin COMMAND [OPTIONS]\n\nBuild, measure, boot and attest confidential VMs.\n\nCommands:\n");
+    for (const Command &command : table)
+        std::fprintf(out, "  %-10s %s\n", command.name, command.summary);
+    std::fprintf(out, "\nExit codes: 0 accepted or done, 1 evidence rejected, 2 usage, 3 bad input, 4 system, 5 peer\n"
+                      "unreachable or timed out. `cvmin COMMAND --help` shows the options of a command.\n");
+}
+
+static int run(int argc, char **argv) {
+    if (argc < 2) {
+        print_help(stderr);
+        return Exit::usage;
+    }
+    const std::string_view name = argv[1];
+    if (name == "--help" || name == "-h" || name == "help") {
+        print_help(stdout);
+        return Exit::ok;
+    }
+    if (name == "--version") {
+        std::printf("cvmin %s\n", CVMIN_VERSION);
+        return Exit::ok;
+    }
+    for (const Command &command : table)
+        if (name == command.name)
+            return command.run(argc - 1, argv + 1);
+    std::fprintf(stderr, "cvmin: error: no command '%s'; see cvmin --help\n", argv[1]);
+    return Exit::usage;
+}
+
+} // namespace cvmin
+
+int main(int argc, char **argv) {
+    return cvmin::run(argc, argv);
+}

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# enter.sh ROOT COMMAND...: runs COMMAND inside the toolchain root, in a mount namespace of its own, with the host's
+# directories (home, work tree, /tmp, /run, ...) at the same paths. As an ordinary user it uses a user namespace.
+set -euo pipefail
+
+root=$1
+shift
+unshare_args=(--mount --propagation private)
+[ "$(id -u)" = 0 ] || unshare_args+=(--user --map-root-user)
+
+if ! unshare "${unshare_args[@]}" true 2>/dev/null; then
+    echo "cvmin: error: no user namespaces here: run as root, or allow them (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone)" >&2
+    exit 4
+fi
+
+# shellcheck disable=SC2016 # expanded by the inner shell
+exec unshare "${unshare_args[@]}" bash -euc '
+    root=$1 cwd=$2
+    shift 2
+    mount --bind "$root" "$root"
+    for dir in /*; do
+        case $dir in
+        /bin | /boot | /etc | /lib* | /sbin | /usr | /var | /lost+found | /proc | /sys | /dev | /run | /tmp | /home | /root) continue ;;
+        esac
+        [ -d "$dir" ] && [ ! -L "$dir" ] && mkdir -p "$root$dir" && mount --rbind "$dir" "$root$dir"
+    done
+    for dir in /proc /sys /dev /run /tmp /home /root /var/tmp; do
+        [ -d "$dir" ] || continue
+        [ -r "$dir" ] || continue
+        mkdir -p "$root$dir"
+        mount --rbind "$dir" "$root$dir"
+    done
+    exec chroot "$root" /usr/bin/env -i -C "$cwd" \
+        PATH=/usr/lib/llvm-19/bin:/usr/sbin:/usr/bin LC_ALL=C.UTF-8 TZ=UTC \
+        HOME="$HOME" TERM="${TERM:-dumb}" TMPDIR="${TMPDIR:-/tmp}" CVMIN_ROOT=1 \
+        CVMIN_CACHE="$CVMIN_CACHE" CVMIN_SRC="$CVMIN_SRC" \
+        ${XDG_RUNTIME_DIR:+XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR"} \
+        ${XDG_STATE_HOME:+XDG_STATE_HOME="$XDG_STATE_HOME"} \
+        ${XDG_CACHE_HOME:+XDG_CACHE_HOME="$XDG_CACHE_HOME"} \
+        ${CVMIN_QUIET:+CVMIN_QUIET="$CVMIN_QUIET"} ${CVMIN_JOBS:+CVMIN_JOBS="$CVMIN_JOBS"} \
+        "$@"
+' enter "$root" "$PWD" "$@"

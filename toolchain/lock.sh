@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Resolves packages.list against the Debian mirrors this machine is configured to use, and writes debs.lock and
+# sources.lock. Needs apt on the host; changes nothing of the host's own apt state.
+set -euo pipefail
+# shellcheck source=toolchain/lib.sh
+. "$CVMIN_SRC/toolchain/lib.sh"
+
+readonly RELEASE=trixie NEXT=forky
+command -v apt-get >/dev/null || die $E_SYSTEM "renewing the lock needs apt on the host"
+
+work=$(mktemp -d)
+trap 'rm -rf -- "$work"' EXIT
+mirror=$(mirrors | grep '/debian/$' | head -n 1)
+[ -n "$mirror" ] || die $E_SYSTEM "no Debian mirror in this machine's apt configuration; set CVMIN_MIRROR"
+mkdir -p "$work"/{state/lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d}
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+cat >"$work/etc/sources.list" <<EOF
+deb [signed-by=$keyring] $mirror $RELEASE main
+deb-src [signed-by=$keyring] $mirror $RELEASE main
+deb [signed-by=$keyring] $mirror $NEXT main
+EOF
+# The next release is a moving suite: a mirror that lags behind is fine, every file is pinned below by its hash.
+cat >"$work/apt.conf" <<EOF
+Dir "$work/"; Dir::State "state"; Dir::State::status "/dev/null"; Dir::Cache "cache"; Dir::Etc "etc";
+APT::Architecture "amd64"; APT::Architectures "amd64"; APT::Install-Recommends "false";
+Acquire::Languages "none"; Acquire::Check-Valid-Until "false"; APT::Default-Release "$RELEASE";
+APT::Sandbox::User "";
+EOF
+export APT_CONFIG=$work/apt.conf
+note "reading package lists"
+apt-get -q update >/dev/null
+
+words() { sed -n "s/^$1: //p" "$CVMIN_SRC/toolchain/packages.list"; }
+header() {
+    printf '# Written by ./dev lock. sha256, size, path in the archive, package, version, architecture.\n'
+}
+
+# deb_line PACKAGE VERSION
+deb_line() {
+    apt-cache show --no-all-versions "$1=$2" | awk '
+        /^Package:/ { p = $2 } /^Version:/ { v = $2 } /^Architecture:/ { a = $2 }
+        /^Filename:/ { f = $2 } /^Size:/ { s = $2 } /^SHA256:/ { h = $2 }
+        END { print h, s, f, p, v, a }'
+}
+
+note "resolving the toolchain root"
+# shellcheck disable=SC2046 # words are meant to split
+apt-get install -y --simulate '?essential' $(words root) >"$work/plan"
+{
+    header
+    sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*/\1 \2/p' "$work/plan" | sort -u |
+        while read -r package version; do deb_line "${package%%:*}" "$version"; done
+} >"$work/debs.lock"
+
+note "resolving sources"
+{
+    header
+    for package in $(words next); do
+        deb_line "$package" "$(apt-cache madison "$package" | awk -v r="$NEXT/" 'index($0, r) { print $3; exit }')"
+    done
+    for package in $(words fetch); do
+        deb_line "$package" "$(apt-cache madison "$package" | awk -v r="$RELEASE/" 'index($0, r) { print $3; exit }')"
+    done
+    words source | while read -r package prefix; do
+        apt-cache showsrc --only-source "$package" | awk -v p="$package" -v prefix="$prefix" '
+            /^Version:/ { v = $2 } /^Directory:/ { d = $2 }
+            /^Checksums-Sha256:/ { on = 1; next } /^[^ ]/ { on = 0 }
+            on && index($3, prefix) == 1 && $3 ~ /\.orig\.tar\.[a-z0-9]+$/ { h = $1; s = $2; f = $3 }
+            END { print h, s, d "/" f, p, v, "source" }'
+    done
+} >"$work/sources.lock"
+
+for lock in debs.lock sources.lock; do
+    if awk '!/^#/ && NF != 6 { bad = 1 } END { exit !bad }' "$work/$lock"; then
+        die $E_SYSTEM "an entry of $lock could not be resolved: $(awk '!/^#/ && NF != 6' "$work/$lock" | head -n 1)"
+    fi
+    diff -u "$CVMIN_SRC/toolchain/$lock" "$work/$lock" 2>/dev/null | grep '^[-+][^-+]' >&2 || true
+    cp -- "$work/$lock" "$CVMIN_SRC/toolchain/$lock"
+done
+note "locked $(grep -vc '^#' "$work/debs.lock") packages and $(grep -vc '^#' "$work/sources.lock") sources"
