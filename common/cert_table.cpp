@@ -1,1 +1,110 @@
-#include "common/error.hpp"
+// Parsing and writing of the GHCB certificate table. Does not look into the certificates.
+#include "common/cert_table.hpp"
+
+#include <optional>
+
+namespace cvmin {
+
+static constexpr std::size_t guid_size = 16;
+static constexpr std::size_t entry_size = guid_size + 4 + 4;
+
+using Guid = ByteArray<guid_size>;
+
+// A GUID from its text form: the first three groups are stored little-endian.
+static consteval Guid guid(const char (&text)[37]) {
+    constexpr std::size_t order[guid_size] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+    Guid out{};
+    std::size_t index = 0;
+    for (std::size_t at = 0; at < 36;) {
+        if (text[at] == '-') {
+            ++at;
+            continue;
+        }
+        unsigned value = 0;
+        for (int digit = 0; digit < 2; ++digit, ++at) {
+            const char c = text[at];
+            value = value << 4 | static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
+        }
+        out[order[index++]] = static_cast<std::byte>(value);
+    }
+    return out;
+}
+
+// AMD 56421 "GHCB", extended guest request, and AMD's SNP host interface for ASK, ARK and CRL.
+static constexpr Guid vcek_guid = guid("63da758d-e664-4564-adc5-f4b93be8accd");
+static constexpr Guid vlek_guid = guid("a8074bc2-a25a-483e-aae6-39c045a0b8a1");
+static constexpr Guid ask_guid = guid("4ab7b379-bbac-4fe4-a02f-05aef327c782");
+static constexpr Guid ark_guid = guid("c0b406a4-a803-4952-9743-3fb6014cd0ae");
+static constexpr Guid crl_guid = guid("92f81bc3-5811-4d3d-97ff-d19f88dc67ea");
+
+Result<CertTable> parse_cert_table(ByteView bytes) {
+    if (bytes.size() > max_cert_table_size)
+        return fail(Errc::too_large, "cert_table", bytes.size());
+    CertTable table;
+    Reader reader{bytes};
+    std::size_t entries = 0;
+    bool seen[5] = {};
+    const struct {
+        const Guid &guid;
+        ByteView &view;
+    } known[5] = {{vcek_guid, table.vcek},
+                  {vlek_guid, table.vlek},
+                  {ask_guid, table.ask},
+                  {ark_guid, table.ark},
+                  {crl_guid, table.crl}};
+    for (;;) {
+        const std::size_t at = reader.offset();
+        const ByteView id = reader.take(guid_size);
+        const std::uint64_t offset = reader.le(4);
+        const std::uint64_t length = reader.le(4);
+        if (!reader.ok())
+            return fail(Errc::truncated, "cert_table.entry", at);
+        if (all_zero(id))
+            return table;
+        if (++entries > max_cert_table_entries)
+            return fail(Errc::too_large, "cert_table.entries", entries);
+        // both are at most 32 bits wide, so their sum in 64 bits cannot wrap
+        if (offset + length > bytes.size())
+            return fail(Errc::out_of_range, "cert_table.entry", at);
+        bool found = false;
+        for (std::size_t i = 0; i < std::size(known); ++i) {
+            if (!equal(id, known[i].guid))
+                continue;
+            if (seen[i])
+                return fail(Errc::malformed, "cert_table.entry", at);
+            seen[i] = found = true;
+            known[i].view = bytes.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(length));
+        }
+        if (!found)
+            ++table.unknown;
+    }
+}
+
+Bytes encode_cert_table(const CertTableParts &parts) {
+    const struct {
+        const Guid &guid;
+        ByteView view;
+    } all[] = {{vcek_guid, parts.vcek},
+               {vlek_guid, parts.vlek},
+               {ask_guid, parts.ask},
+               {ark_guid, parts.ark},
+               {crl_guid, parts.crl}};
+    std::size_t entries = 1; // the end marker
+    for (const auto &part : all)
+        entries += part.view.empty() ? 0 : 1;
+    Bytes out(entries * entry_size);
+    std::size_t at = 0;
+    for (const auto &part : all) {
+        if (part.view.empty())
+            continue;
+        const MutableBytes entry = MutableBytes{out}.subspan(at, entry_size);
+        std::ranges::copy(part.guid, entry.begin());
+        store_le(entry.subspan(guid_size, 4), out.size());
+        store_le(entry.subspan(guid_size + 4, 4), part.view.size());
+        out.insert(out.end(), part.view.begin(), part.view.end());
+        at += entry_size;
+    }
+    return out;
+}
+
+} // namespace cvmin
