@@ -14,6 +14,16 @@ if ! unshare "${unshare_args[@]}" true 2>/dev/null; then
 fi
 
 # shellcheck disable=SC2016 # expanded by the inner shell
+# What a command inside may see of the caller's environment, besides what is set below.
+keep=(HOME TERM TMPDIR XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME CVMIN_CACHE CVMIN_SRC CVMIN_SYSROOT CVMIN_QUIET
+    CVMIN_JOBS CVMIN_IMAGE CCACHE_DIR DEMO_TIMES NO_COLOR CI)
+environment=(PATH=/usr/lib/llvm-19/bin:/usr/sbin:/usr/bin LC_ALL=C.UTF-8 TZ=UTC TERM=dumb TMPDIR=/tmp CVMIN_ROOT=1
+    "CCACHE_BASEDIR=$CVMIN_SRC" CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content)
+for name in "${keep[@]}"; do
+    [ -z "${!name:-}" ] || environment+=("$name=${!name}")
+done
+
+# shellcheck disable=SC2016 # expanded by the inner shell
 exec unshare "${unshare_args[@]}" bash -euc '
     root=$1 cwd=$2
     shift 2
@@ -25,18 +35,9 @@ exec unshare "${unshare_args[@]}" bash -euc '
         [ -d "$dir" ] && [ ! -L "$dir" ] && mkdir -p "$root$dir" && mount --rbind "$dir" "$root$dir"
     done
     for dir in /proc /sys /dev /run /tmp /home /root /var/tmp; do
-        [ -d "$dir" ] || continue
-        [ -r "$dir" ] || continue
+        [ -d "$dir" ] && [ -r "$dir" ] || continue
         mkdir -p "$root$dir"
         mount --rbind "$dir" "$root$dir"
     done
-    exec chroot "$root" /usr/bin/env -i -C "$cwd" \
-        PATH=/usr/lib/llvm-19/bin:/usr/sbin:/usr/bin LC_ALL=C.UTF-8 TZ=UTC \
-        HOME="$HOME" TERM="${TERM:-dumb}" TMPDIR="${TMPDIR:-/tmp}" CVMIN_ROOT=1 \
-        CVMIN_CACHE="$CVMIN_CACHE" CVMIN_SRC="$CVMIN_SRC" \
-        ${XDG_RUNTIME_DIR:+XDG_RUNTIME_DIR="$XDG_RUNTIME_DIR"} \
-        ${XDG_STATE_HOME:+XDG_STATE_HOME="$XDG_STATE_HOME"} \
-        ${XDG_CACHE_HOME:+XDG_CACHE_HOME="$XDG_CACHE_HOME"} \
-        ${CVMIN_QUIET:+CVMIN_QUIET="$CVMIN_QUIET"} ${CVMIN_JOBS:+CVMIN_JOBS="$CVMIN_JOBS"} \
-        "$@"
-' enter "$root" "$PWD" "$@"
+    exec chroot "$root" /usr/bin/env -i -C "$cwd" "$@"
+' enter "$root" "$PWD" "${environment[@]}" "$@"

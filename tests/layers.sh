@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The layer rule of ARCHITECTURE.md, checked over #include lines: who may include what. Prints each breach.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# folder: folders it may include from (itself always)
+declare -A allowed=(
+    [common]=""
+    [agent-min]="common"
+    [host-tools/base]="common"
+    [host-tools/appraise]="common host-tools/base"
+    [host-tools/session]="common host-tools/base"
+    [image]="common host-tools/base host-tools/measure"
+    [host-tools/measure]="common host-tools/base image"
+    [qemu]="common host-tools/base host-tools/session host-tools/measure image"
+)
+# headers that only host code may use: the agent and common do no such I/O and use none of these parts of C++
+banned='^#include <(iostream|fstream|sstream|ostream|istream|regex|thread|mutex|locale|filesystem|future|nlohmann/.*|CLI/.*)>'
+
+status=0
+folder_of() { # the longest known folder that the path lies in
+    local path=$1 best="" folder
+    for folder in "${!allowed[@]}"; do
+        [[ $path == "$folder"/* && ${#folder} -gt ${#best} ]] && best=$folder
+    done
+    printf '%s' "$best"
+}
+count=0
+while read -r file; do
+    from=$(folder_of "$file")
+    [ -n "$from" ] || continue
+    count=$((count + 1))
+    while read -r included; do
+        to=$(folder_of "$included")
+        [ -n "$to" ] || to=$(dirname "$included")
+        [ "$to" = "$from" ] && continue
+        if ! [[ " ${allowed[$from]} " == *" $to "* ]]; then
+            echo "layers: $file includes \"$included\": $from may use only: ${allowed[$from]:-itself}"
+            status=1
+        fi
+    done < <(sed -n 's/^#include "\([^"]*\)".*/\1/p' "$file")
+    if [[ $from == common || $from == agent-min ]] && grep -nE "$banned" "$file"; then
+        echo "layers: $file includes a header that $from must not use"
+        status=1
+    fi
+done < <(git ls-files -- 'common/*.[ch]pp' 'agent-min/*.[ch]pp' 'host-tools/*.[ch]pp' 'image/*.[ch]pp' 'qemu/*.[ch]pp')
+[ $count -gt 20 ] || { echo "layers: only $count files were seen"; status=1; }
+exit $status
