@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# The main job end to end, then what must be refused. Runs inside the toolchain root (./dev demo). Exit 0 only if every step held.
+# Not responsible for building the toolchain and the tools: dev did that, and passes the times it took in DEMO_TIMES.
+set -euo pipefail
+cd "$CVMIN_SRC"
+readonly CVMIN=build/host/host-tools/cvmin RELAY=build/host/tests/cvmin-test-relay
+out=$CVMIN_SRC/out
+vm=demo-$$
+work=$(mktemp -d "${TMPDIR:-/tmp}/cvmin-demo-XXXXXX")
+relay_pid=
+
+cleanup() {
+    [ -z "$relay_pid" ] || kill "$relay_pid" 2>/dev/null || true
+    for name in "$vm" "$vm-cmdline" "$vm-kernel"; do "$CVMIN" stop "$name" >/dev/null 2>&1 || true; done
+    rm -rf -- "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# ---- steps: one line each, with its time ---------------------------------------------------------------------------
+
+step_name='' step_start=0
+begin() { step_name=$1 step_start=$EPOCHREALTIME; }
+seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+done_step() { printf '%-34s %6s s  %s\n' "$step_name" "$(seconds_since "$step_start")" "${1:-}"; }
+broken() {
+    printf '%-34s FAILED    %s\n' "$step_name" "$1" >&2
+    exit 1
+}
+field() { python3 -c 'import json, sys
+value = json.load(open(sys.argv[1]))
+for key in sys.argv[2].split("."): value = value[key]
+print(value)' "$1" "$2"; }
+# refused_by FILE CHECK: the verdict in FILE refuses and CHECK is among the failed checks; prints found and wanted.
+refused_by() {
+    python3 -c 'import json, sys
+verdict = json.load(open(sys.argv[1]))
+if verdict["accepted"]: sys.exit("the verdict accepts")
+failed = {c["name"]: c for c in verdict["checks"] if c["outcome"] == "failed"}
+if sys.argv[2] not in failed: sys.exit("%s did not fail, but %s did" % (sys.argv[2], ", ".join(failed)))
+c = failed[sys.argv[2]]
+short = lambda s: s if len(s) <= 20 else s[:16] + "..."
+print("refused by %s: found %s, wanted %s" % (sys.argv[2], short(c["found"]), short(c["wanted"])))' "$1" "$2"
+}
+
+# ---- build -------------------------------------------------------------------------------------------------------------
+
+if [ -n "${DEMO_TIMES:-}" ]; then
+    read -r started toolchain_done tools_done <<<"$DEMO_TIMES"
+    printf '%-34s %6.1f s  Debian root and guest sysroot from toolchain/*.lock\n' toolchain \
+        "$(awk -v a="$started" -v b="$toolchain_done" 'BEGIN { print b - a }')"
+    printf '%-34s %6.1f s\n' "host tools" "$(awk -v a="$toolchain_done" -v b="$tools_done" 'BEGIN { print b - a }')"
+fi
+
+begin "kernel, agent, image"
+"$CVMIN" build --source "$CVMIN_SRC" --out "$out" --json >"$work/build.json"
+done_step "kernel + initramfs $(($(stat -c %s "$out"/bzImage "$out"/initrd.zst | paste -sd+)  / 1024)) KiB"
+
+begin "predicted digest"
+predicted=$("$CVMIN" measure --image "$out/image.json" --mode snp --vcpus 1 --vcpu-type EPYC-v4)
+done_step "$predicted"
+
+# ---- boot, attest, verify, send ------------------------------------------------------------------------------------------
+
+begin "boot"
+"$CVMIN" boot --image "$out/image.json" --name "$vm" --json >"$work/boot.json"
+"$CVMIN" describe "$vm" --json >"$work/vm.json"
+ark=$(field "$work/vm.json" emulated_ark)
+done_step "EMULATED launch, QEMU under $(field "$work/vm.json" accelerator | tr a-z A-Z)"
+
+begin "evidence"
+"$CVMIN" attest "$vm" --out "$work/evidence.cbor" >/dev/null
+done_step "$(stat -c %s "$work/evidence.cbor") bytes"
+
+begin "verdict"
+"$CVMIN" verify "$work/evidence.cbor" --session "$work/evidence.cbor.session.json" --image "$out/image.json" \
+    --policy policies/emulated.json --trust-emulated "$ark" >"$work/verdict.txt" || { cat "$work/verdict.txt"; broken "refused"; }
+done_step "accepted"
+cat "$work/verdict.txt"
+
+begin "secret sent, digest confirmed"
+head -c 32 /dev/urandom >"$work/secret"
+"$CVMIN" send "$vm" --secret-name demo-key --file "$work/secret" --image "$out/image.json" \
+    --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/send.json"
+[ "$(field "$work/send.json" sha256)" = "$(sha256sum "$work/secret" | cut -d' ' -f1)" ] || broken "the agent holds something else"
+done_step "sha256 $(field "$work/send.json" sha256 | cut -c1-16)... confirmed by the agent"
+
+# ---- what must be refused --------------------------------------------------------------------------------------------------
+
+begin "relay in the middle"
+"$RELAY" --listen "$work/relay.sock" --target "$(field "$work/vm.json" vsock_socket)" &
+relay_pid=$!
+for _ in $(seq 100); do [ -S "$work/relay.sock" ] && break; sleep 0.05; done
+if "$CVMIN" send "$vm" --vsock-socket "$work/relay.sock" --secret-name stolen --file "$work/secret" \
+    --image "$out/image.json" --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/relay.json" 2>/dev/null; then
+    broken "the secret went to the relay"
+fi
+why=$(refused_by "$work/relay.json" binding.exporter) || broken "$why"
+kill "$relay_pid" && wait "$relay_pid" 2>/dev/null || true
+relay_pid=
+done_step "$why"
+
+begin "old evidence replayed"
+"$CVMIN" attest "$vm" --out "$work/new.cbor" >/dev/null
+if "$CVMIN" verify "$work/evidence.cbor" --session "$work/new.cbor.session.json" --image "$out/image.json" \
+    --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/replay.json"; then
+    broken "a replay was accepted"
+fi
+why=$(refused_by "$work/replay.json" binding.nonce) || broken "$why"
+done_step "$why"
+
+begin "without --trust-emulated"
+if "$CVMIN" verify "$work/new.cbor" --session "$work/new.cbor.session.json" --image "$out/image.json" \
+    --policy policies/emulated.json --json >"$work/untrusted.json"; then
+    broken "an emulated root was accepted unasked"
+fi
+why=$(refused_by "$work/untrusted.json" snp.chain) || broken "$why"
+done_step "$why"
+
+begin "another command line"
+"$CVMIN" boot --image "$out/image.json" --name "$vm-cmdline" --append "$(cat "$out/cmdline") cvmin.other=1" --json >/dev/null
+"$CVMIN" attest "$vm-cmdline" --out "$work/cmdline.cbor" >/dev/null
+if "$CVMIN" verify "$work/cmdline.cbor" --session "$work/cmdline.cbor.session.json" --image "$out/image.json" \
+    --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/cmdline.json"; then
+    broken "another command line was accepted"
+fi
+why=$(refused_by "$work/cmdline.json" snp.measurement) || broken "$why"
+done_step "boots with its own hash page; $why"
+"$CVMIN" stop "$vm-cmdline" >/dev/null
+
+begin "one byte of the kernel changed"
+python3 - "$out/bzImage" "$work/bzImage" <<'EOF'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[len(data) // 2] ^= 1
+open(sys.argv[2], "wb").write(data)
+EOF
+# the host hands OVMF the changed kernel under the page of the good one, so that the digest would still be right
+if "$CVMIN" boot --image "$out/image.json" --name "$vm-kernel" --kernel "$work/bzImage" --hash-page from-image \
+    --timeout 20 >/dev/null 2>"$work/kernel.err"; then
+    broken "OVMF started a kernel that does not match the measured page"
+fi
+done_step "did not start: OVMF refuses it"
+
+begin "stop"
+"$CVMIN" stop "$vm" >/dev/null
+if "$CVMIN" list --json | grep -q "\"$vm"; then broken "something is left behind"; fi
+done_step "nothing left running"
+echo "demo: every step held"
