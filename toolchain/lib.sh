@@ -76,7 +76,7 @@ fetch_one_pass() {
                 download-file "${args[@]}" >/dev/null 2>"$tmp/log" || true
         else
             local i
-            for ((i = 0; i < ${#args[@]}; i += 3)); do
+            for ((i = 0; i < ${#args[@]}; i += 2)); do
                 curl -fsSL --retry 2 -o "${args[i + 1]}" "${args[i]}" 2>>"$tmp/log" || true
             done
         fi
@@ -96,7 +96,7 @@ fetch_one_pass() {
     }
     local batch=0
     while read -r sha size path _; do
-        args+=("$mirror${path//+/%2b}" "$tmp/$sha.part" "SHA256:$sha")
+        args+=("$mirror${path//+/%2b}" "$tmp/$sha.part")
         batch=$((batch + size))
         done_mb=$((done_mb + size / 1000000))
         if [ $batch -gt 40000000 ]; then
