@@ -1,1 +1,355 @@
-#include "common/error.hpp"
+#include "common/protocol.hpp"
+
+#include "common/cbor.hpp"
+#include "common/cert_table.hpp"
+#include "common/claims.hpp"
+#include "common/evidence.hpp"
+#include "common/snp_report.hpp"
+
+namespace cvmin {
+
+namespace {
+
+// Key 0 says what a message is and comes first in canonical order; the others are its members, numbered from 1.
+constexpr std::int64_t kind_key = 0;
+
+namespace kind {
+constexpr std::string_view hello = "hello"; // request and response
+constexpr std::string_view attest = "attest";
+constexpr std::string_view put_secret = "put-secret";
+constexpr std::string_view secret_digest = "secret-digest";
+constexpr std::string_view stop = "stop";
+constexpr std::string_view evidence = "evidence";
+constexpr std::string_view stored = "stored";
+constexpr std::string_view stopping = "stopping";
+constexpr std::string_view failure = "failure";
+constexpr std::size_t max_size = 32;
+} // namespace kind
+
+// The request with the largest frame is a full secret under a full name; the largest response is full evidence.
+constexpr std::size_t max_overhead = 64; // map, keys, lengths, kind
+static_assert(max_secret_size + max_secret_name_size + max_overhead <= max_request_size);
+static_assert(max_evidence_size + max_overhead <= max_response_size);
+static_assert(max_sp_response_size == sp_response_head_size + snp_report_size + max_cert_table_size);
+
+void open(cbor::Encoder &out, std::string_view kind, std::size_t members) {
+    out.open_map(1 + members);
+    out.integer(kind_key);
+    out.text(kind);
+}
+
+template <class... F> struct Overloaded : F... {
+    using F::operator()...;
+};
+
+std::string_view open(cbor::Decoder &in, std::string_view where) {
+    in.open_map();
+    in.member(kind_key, where);
+    return in.text(1, kind::max_size);
+}
+
+std::string secret_name(cbor::Decoder &in) {
+    in.member(1, "request.name");
+    const std::string_view name = in.text(1, max_secret_name_size);
+    if (in.ok() && !valid_secret_name(name))
+        in.refuse(Errc::out_of_range);
+    return std::string{name};
+}
+
+} // namespace
+
+bool valid_secret_name(std::string_view name) {
+    return !name.empty() && name.size() <= max_secret_name_size && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    });
+}
+
+std::string_view name(PeerErrc code) {
+    switch (code) {
+#define X(name, number, text)                                                                                          \
+    case PeerErrc::name:                                                                                               \
+        return #name;
+        CVMIN_PEER_ERROR_TABLE(X)
+#undef X
+    }
+    return "unknown";
+}
+
+std::string_view message(PeerErrc code) {
+    switch (code) {
+#define X(name, number, text)                                                                                          \
+    case PeerErrc::name:                                                                                               \
+        return text;
+        CVMIN_PEER_ERROR_TABLE(X)
+#undef X
+    }
+    return "unknown";
+}
+
+static std::optional<PeerErrc> peer_error(std::uint64_t number) {
+    switch (number) {
+#define X(name, value, text)                                                                                           \
+    case value:                                                                                                        \
+        return PeerErrc::name;
+        CVMIN_PEER_ERROR_TABLE(X)
+#undef X
+    }
+    return std::nullopt;
+}
+
+Bytes encode_request(const Request &request) {
+    const auto *put = std::get_if<request::PutSecret>(&request);
+    cbor::Encoder out(put == nullptr ? 256 : put->value.view().size() + 256); // no reallocation leaves a copy behind
+    std::visit(Overloaded{
+                   [&](const request::Hello &) { open(out, kind::hello, 0); },
+                   [&](const request::Attest &attest) {
+                       open(out, kind::attest, 1);
+                       out.integer(1);
+                       out.bytes(attest.nonce);
+                   },
+                   [&](const request::PutSecret &secret) {
+                       open(out, kind::put_secret, 2);
+                       out.integer(1);
+                       out.text(secret.name);
+                       out.integer(2);
+                       out.bytes(secret.value.view());
+                   },
+                   [&](const request::SecretDigest &digest) {
+                       open(out, kind::secret_digest, 1);
+                       out.integer(1);
+                       out.text(digest.name);
+                   },
+                   [&](const request::Stop &) { open(out, kind::stop, 0); },
+               },
+               request);
+    out.close();
+    return out.finish();
+}
+
+Bytes encode_response(const Response &response) {
+    const auto *full = std::get_if<response::Evidence>(&response);
+    cbor::Encoder out(full == nullptr ? 512 : full->evidence.size() + 64);
+    std::visit(Overloaded{
+                   [&](const response::Hello &hello) {
+                       open(out, kind::hello, 6);
+                       out.integer(1);
+                       out.unsigned_integer(hello.version);
+                       out.integer(2);
+                       out.text(hello.agent);
+                       out.integer(3);
+                       out.unsigned_integer(hello.start_us);
+                       out.integer(4);
+                       out.unsigned_integer(hello.listening_us);
+                       out.integer(5);
+                       out.unsigned_integer(hello.ready_us);
+                       out.integer(6);
+                       out.text(hello.report_source);
+                   },
+                   [&](const response::Evidence &evidence) {
+                       open(out, kind::evidence, 1);
+                       out.integer(1);
+                       out.bytes(evidence.evidence);
+                   },
+                   [&](const response::Stored &stored) {
+                       open(out, kind::stored, 1);
+                       out.integer(1);
+                       out.bytes(stored.digest);
+                   },
+                   [&](const response::Stopping &) { open(out, kind::stopping, 0); },
+                   [&](const response::Failure &failure) {
+                       open(out, kind::failure, 2);
+                       out.integer(1);
+                       out.unsigned_integer(static_cast<std::uint64_t>(failure.code));
+                       out.integer(2);
+                       out.text(failure.text);
+                   },
+               },
+               response);
+    out.close();
+    return out.finish();
+}
+
+Result<Request> parse_request(ByteView bytes) {
+    cbor::Decoder in(bytes, max_request_size, "request");
+    Request request = request::Hello{};
+    const std::string_view kind = open(in, "request.kind");
+    if (kind == kind::hello) {
+        // nothing more
+    } else if (kind == kind::attest) {
+        in.member(1, "request.nonce");
+        request = request::Attest{to_bytes(in.bytes(min_nonce_size, max_nonce_size))};
+    } else if (kind == kind::put_secret) {
+        std::string name = secret_name(in);
+        in.member(2, "request.value");
+        request = request::PutSecret{std::move(name), Secret{to_bytes(in.bytes(1, max_secret_size))}};
+    } else if (kind == kind::secret_digest) {
+        request = request::SecretDigest{secret_name(in)};
+    } else if (kind == kind::stop) {
+        request = request::Stop{};
+    } else {
+        in.refuse(Errc::unsupported);
+    }
+    in.close();
+    CVMIN_CHECK(in.finish());
+    return request;
+}
+
+Result<Response> parse_response(ByteView bytes) {
+    cbor::Decoder in(bytes, max_response_size, "response");
+    Response response = response::Stopping{};
+    const std::string_view kind = open(in, "response.kind");
+    if (kind == kind::hello) {
+        response::Hello hello;
+        in.member(1, "response.version");
+        hello.version = in.unsigned_integer();
+        if (in.ok() && hello.version != protocol_version)
+            in.refuse(Errc::unsupported);
+        in.member(2, "response.agent");
+        hello.agent = in.text(1, max_agent_name_size);
+        in.member(3, "response.start_us");
+        hello.start_us = in.unsigned_integer();
+        in.member(4, "response.listening_us");
+        hello.listening_us = in.unsigned_integer();
+        in.member(5, "response.ready_us");
+        hello.ready_us = in.unsigned_integer();
+        in.member(6, "response.report_source");
+        hello.report_source = in.text(1, max_report_source_size);
+        response = std::move(hello);
+    } else if (kind == kind::evidence) {
+        in.member(1, "response.evidence");
+        response = response::Evidence{to_bytes(in.bytes(1, max_evidence_size))};
+    } else if (kind == kind::stored) {
+        in.member(1, "response.digest");
+        response = response::Stored{in.array<32>()};
+    } else if (kind == kind::stopping) {
+        // nothing more
+    } else if (kind == kind::failure) {
+        in.member(1, "response.code");
+        const auto code = peer_error(in.unsigned_integer());
+        if (!code)
+            in.refuse(Errc::out_of_range);
+        in.member(2, "response.text");
+        response = response::Failure{code.value_or(PeerErrc::internal), std::string{in.text(0, max_error_text_size)}};
+    } else {
+        in.refuse(Errc::unsupported);
+    }
+    in.close();
+    CVMIN_CHECK(in.finish());
+    return response;
+}
+
+ByteArray<frame_header_size> frame_header(std::size_t size) {
+    ByteArray<frame_header_size> header;
+    store_be(header, size);
+    return header;
+}
+
+// ---- emulated AMD-SP ------------------------------------------------------------------------------------------
+
+namespace {
+
+// 56860, guest message header: the members that matter without encryption, then the message's own.
+namespace sp_head {
+using sequence = Field<0, 8>;
+using type = Field<8, 1>;
+using version = Field<9, 1>;
+using reserved = Field<10, 6>;
+} // namespace sp_head
+namespace sp_request_field { // MSG_REPORT_REQ
+using report_data = Field<16, 64>;
+using vmpl = Field<80, 4>;
+using reserved = Field<84, 28>; // KEY_SEL (0: VCEK or VLEK as the host installed) and reserved
+static_assert(fields_tile<sp_request_size, sp_head::sequence, sp_head::type, sp_head::version, sp_head::reserved,
+                          report_data, vmpl, reserved>());
+} // namespace sp_request_field
+namespace sp_response_field { // MSG_REPORT_RSP
+using status = Field<16, 4>;
+using report_size = Field<20, 4>;
+using reserved = Field<24, 24>;
+static_assert(fields_tile<sp_response_head_size, sp_head::sequence, sp_head::type, sp_head::version, sp_head::reserved,
+                          status, report_size, reserved>());
+} // namespace sp_response_field
+
+constexpr std::uint64_t msg_report_req = 5; // 56860, table of guest message types
+constexpr std::uint64_t msg_report_rsp = 6;
+constexpr std::uint64_t message_version = 1;
+
+} // namespace
+
+Bytes encode_sp_request(const SpRequest &request) {
+    Bytes out(sp_request_size);
+    sp_head::sequence::put_le(out, request.sequence);
+    sp_head::type::put_le(out, msg_report_req);
+    sp_head::version::put_le(out, message_version);
+    sp_request_field::report_data::put(out, request.report_data);
+    sp_request_field::vmpl::put_le(out, request.vmpl);
+    return out;
+}
+
+Bytes encode_sp_response(const SpResponse &response) {
+    Bytes out(sp_response_head_size);
+    sp_head::sequence::put_le(out, response.sequence);
+    sp_head::type::put_le(out, msg_report_rsp);
+    sp_head::version::put_le(out, message_version);
+    sp_response_field::status::put_le(out, static_cast<std::uint64_t>(response.status));
+    sp_response_field::report_size::put_le(out, response.report.size());
+    out.insert(out.end(), response.report.begin(), response.report.end());
+    out.insert(out.end(), response.certificates.begin(), response.certificates.end());
+    return out;
+}
+
+static Result<void> check_sp_head(ByteView bytes, std::uint64_t type, std::string_view where) {
+    if (sp_head::type::le(bytes) != type || sp_head::version::le(bytes) != message_version)
+        return fail(Errc::unsupported, where, sp_head::type::le(bytes));
+    if (!all_zero(sp_head::reserved::view(bytes)))
+        return fail(Errc::malformed, where, sp_head::reserved::offset);
+    return {};
+}
+
+Result<SpRequest> parse_sp_request(ByteView bytes) {
+    if (bytes.size() != sp_request_size)
+        return fail(bytes.size() < sp_request_size ? Errc::truncated : Errc::trailing, "sp_request", bytes.size());
+    CVMIN_CHECK(check_sp_head(bytes, msg_report_req, "sp_request.type"));
+    if (!all_zero(sp_request_field::reserved::view(bytes)))
+        return fail(Errc::malformed, "sp_request.reserved", sp_request_field::reserved::offset);
+    return SpRequest{
+        .sequence = sp_head::sequence::le(bytes),
+        .report_data = sp_request_field::report_data::array(bytes),
+        .vmpl = static_cast<std::uint32_t>(sp_request_field::vmpl::le(bytes)),
+    };
+}
+
+Result<SpResponse> parse_sp_response(ByteView bytes) {
+    if (bytes.size() < sp_response_head_size)
+        return fail(Errc::truncated, "sp_response", bytes.size());
+    const ByteView head = bytes.first(sp_response_head_size);
+    ByteView rest = bytes.subspan(sp_response_head_size);
+    CVMIN_CHECK(check_sp_head(head, msg_report_rsp, "sp_response.type"));
+    if (!all_zero(sp_response_field::reserved::view(head)))
+        return fail(Errc::malformed, "sp_response.reserved", sp_response_field::reserved::offset);
+
+    SpResponse response;
+    response.sequence = sp_head::sequence::le(head);
+    const std::uint64_t status = sp_response_field::status::le(head);
+    const std::uint64_t report_size = sp_response_field::report_size::le(head);
+    if (status != static_cast<std::uint64_t>(SpStatus::ok)) {
+        response.status = static_cast<SpStatus>(status);
+        if (response.status != SpStatus::invalid_parameter && response.status != SpStatus::bad_sequence)
+            return fail(Errc::unsupported, "sp_response.status", status);
+        if (report_size != 0 || !rest.empty())
+            return fail(Errc::trailing, "sp_response", sp_response_head_size);
+        return response;
+    }
+    if (report_size != snp_report_size)
+        return fail(Errc::out_of_range, "sp_response.report_size", report_size);
+    if (rest.size() < snp_report_size)
+        return fail(Errc::truncated, "sp_response", bytes.size());
+    response.report = to_bytes(rest.first(snp_report_size));
+    rest = rest.subspan(snp_report_size);
+    if (rest.size() > max_cert_table_size)
+        return fail(Errc::too_large, "sp_response.certificates", rest.size());
+    response.certificates = to_bytes(rest);
+    return response;
+}
+
+} // namespace cvmin

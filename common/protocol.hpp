@@ -4,6 +4,7 @@
 
 #include "common/bytes.hpp"
 #include "common/hash.hpp"
+#include "common/secret.hpp"
 
 #include <optional>
 #include <string>
@@ -21,8 +22,10 @@ inline constexpr std::size_t max_secret_size = 64u << 10;    // keys, tokens, sm
 inline constexpr std::size_t max_secret_name_size = 64;      // [a-z0-9._-]+
 inline constexpr std::size_t max_secrets = 16;               // 1 MiB of locked memory at most
 inline constexpr std::size_t max_error_text_size = 200;
+inline constexpr std::size_t max_agent_name_size = 64;    // "cvmin-agent 0.1.0"
+inline constexpr std::size_t max_report_source_size = 64; // configfs-tsm's provider names have under 20 characters
 
-bool valid_secret_name(std::string_view name);
+bool valid_secret_name(std::string_view name); // 1..max_secret_name_size characters of [a-z0-9._-]
 
 namespace request {
 struct Hello {};
@@ -31,7 +34,7 @@ struct Attest {
 };
 struct PutSecret {
     std::string name;
-    Bytes value; // callers move it into a Secret at once
+    Secret value; // 1..max_secret_size bytes
 };
 struct SecretDigest { // only on the connection that put it
     std::string name;
@@ -81,20 +84,23 @@ struct Failure {
 using Response =
     std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping, response::Failure>;
 
-// Both without the frame header.
+// Both without the frame header. The bytes of a PutSecret hold the secret: whoever encodes or reads it wipes them.
+// Texts must be printable ASCII and within their limits.
 Bytes encode_request(const Request &request);
 Bytes encode_response(const Response &response);
-// malformed: not canonical CBOR, unknown request, unknown, missing or mistyped member; out_of_range: a length or name;
+// truncated, trailing; malformed: not canonical CBOR, unknown, missing or mistyped member; unsupported: unknown request
+// or response, or (parse_response) a hello of another protocol version; out_of_range: a length, name or error number;
 // too_large: more than max_request_size / max_response_size.
 Result<Request> parse_request(ByteView bytes);
 Result<Response> parse_response(ByteView bytes);
 
 ByteArray<frame_header_size> frame_header(std::size_t size);
 
-// ---- guest <-> emulated AMD-SP, over vsock
-// --------------------------------------------------------------------------- Laid out after 56860's MSG_REPORT_REQ /
-// MSG_REPORT_RSP with the guest message header's sequence number and type, but in the clear: the memory of an emulated
-// guest has no secrets from its host. One frame (length, message) each way.
+// ---- guest <-> emulated AMD-SP, over vsock ---------------------------------------------------------------------
+// Laid out after 56860's MSG_REPORT_REQ / MSG_REPORT_RSP behind the guest message header's sequence number, type and
+// version, but in the clear: the memory of an emulated guest has no secrets from its host. Little-endian, as there.
+// One connection per report; one frame (length, message) each way. The first request of a guest has sequence 1; each
+// next one has the last response's sequence + 1, so that the emulated AMD-SP can refuse a replayed one.
 inline constexpr std::size_t sp_request_size = 112;
 inline constexpr std::size_t sp_response_head_size = 48;
 
@@ -112,7 +118,10 @@ struct SpResponse {             // MSG_REPORT_RSP and certificate table
 };
 Bytes encode_sp_request(const SpRequest &request);
 Bytes encode_sp_response(const SpResponse &response);
+// truncated, trailing: the size; unsupported: message type, version or status; malformed: reserved bytes that are set.
 Result<SpRequest> parse_sp_request(ByteView bytes);
+// The same; too_large: the certificate table. Whether the sequence is the expected one is the caller's to check.
 Result<SpResponse> parse_sp_response(ByteView bytes);
+inline constexpr std::size_t max_sp_response_size = sp_response_head_size + 1184 + (64u << 10); // report, certificates
 
 } // namespace cvmin
