@@ -14,7 +14,7 @@ namespace cvmin {
 
 inline constexpr std::size_t page_size = 4096;
 inline constexpr std::uint64_t four_gib = std::uint64_t{1} << 32;
-// GPA at which every VMSA is measured (56860, SNP_LAUNCH_FINISH / VMSA pages; 52-bit top page).
+// GPA at which KVM submits every VMSA: the top page of the 48-bit address space.
 inline constexpr std::uint64_t vmsa_gpa = 0xFFFFFFFFF000;
 
 enum class PageType : std::uint8_t {
@@ -50,7 +50,11 @@ class LaunchDigest {
 
 // ---- OVMF -----------------------------------------------------------------------------------------------------
 
-inline constexpr std::size_t max_firmware_size = 64u << 20; // QEMU's own limit for -bios / pflash on q35
+// QEMU's own limit for pflash is 8 MiB unless max-fw-size says otherwise; real builds have 4 MiB.
+inline constexpr std::size_t max_firmware_size = 64u << 20;
+// Real firmware has 6 to 8 sections, of 0.2 MiB in all. The limits keep the work small, whatever a file claims.
+inline constexpr std::size_t max_metadata_sections = 64;
+inline constexpr std::uint64_t max_metadata_memory = 64u << 20;
 
 enum class SectionType : std::uint32_t { // OVMF SEV metadata; numbers of edk2 OvmfPkg/ResetVector
     sec_mem = 1,
@@ -71,12 +75,14 @@ struct HashTableArea { // SEV_HASH_TABLE_RV
 struct Ovmf {
     std::vector<MetadataSection> sections;   // file order: the order in which they are measured
     std::optional<HashTableArea> hash_table; // absent, or base 0, means no measured direct boot
-    std::uint32_t reset_eip = 0;             // AP reset vector (SEV_ES_RESET_BLOCK)
+    std::uint32_t reset_eip = 0;             // AP reset vector (SEV_ES_RESET_BLOCK); 0: no such entry
     bool has_kernel_hashes_section() const;
 };
-// `firmware` is the whole file. truncated/malformed: footer or table; unsupported: section type or metadata version;
-// out_of_range: size not a multiple of 4 KiB, sections that overlap, point outside of memory below 4 GiB or into the
-// firmware.
+// `firmware` is the whole file. missing: no GUIDed table, or one without SEV metadata (not an OVMF for SNP);
+// truncated/malformed: table or metadata, an entry or a section that may be there once only is there twice;
+// unsupported: section type or metadata version; out_of_range: file size not a multiple of 4 KiB, sections that
+// overlap, are not whole pages, point outside of memory below 4 GiB or into the firmware; too_large: file, count,
+// memory.
 Result<Ovmf> parse_ovmf(ByteView firmware);
 
 // ---- measured direct boot -------------------------------------------------------------------------------------
@@ -131,13 +137,21 @@ struct LaunchRegion {
 // section is a normal page (else zero).
 std::vector<LaunchRegion> launch_regions(const Ovmf &ovmf, std::size_t firmware_size, bool with_hashes);
 
-// Digest before the VMSAs. `memory` returns the bytes of a normal region.
-// hashes without a KERNEL_HASHES section in the firmware: unsupported.
+// The firmware alone: the value that sev-snp-measure calls OVMF hash.
+LaunchDigest measure_firmware(ByteView firmware);
+// The metadata sections on top of it. unsupported: hashes for a firmware without a KERNEL_HASHES section or table area;
+// out_of_range: the table does not fit its area; mismatch: section and area are different pages.
+Result<LaunchDigest> measure_metadata(LaunchDigest after_firmware, const Ovmf &ovmf,
+                                      const std::optional<KernelHashes> &hashes);
+// Both: the digest before the VMSAs.
 Result<LaunchDigest> measure_before_vcpus(ByteView firmware, const Ovmf &ovmf,
                                           const std::optional<KernelHashes> &hashes);
-// Adds one VMSA per vCPU, BSP first. out_of_range: vcpus.
+// Adds one VMSA per vCPU, BSP first. out_of_range: vcpus; missing: more than one vCPU without an AP reset vector.
 Result<Sha384Digest> measure_vcpus(LaunchDigest digest, const LaunchConfig &config, std::uint32_t ap_reset_eip);
-// Both.
+// The digests for 1, 2, ... config.vcpus vCPUs, which differ only in their last VMSA. Same errors.
+Result<std::vector<Sha384Digest>> measure_vcpu_counts(LaunchDigest digest, const LaunchConfig &config,
+                                                      std::uint32_t ap_reset_eip);
+// Everything: parse, firmware, metadata, VMSAs.
 Result<Sha384Digest> launch_digest(ByteView firmware, const std::optional<KernelHashes> &hashes,
                                    const LaunchConfig &config);
 
