@@ -39,7 +39,8 @@ char lower(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-// Levenshtein distance of the first `longest_name` characters, without regard to case.
+// Edit distance of the first `longest_name` characters, without regard to case. A replaced character counts as one left
+// out and one put in, so that "Milan" is nearest to EPYC-Milan and not to the short EPYC.
 std::size_t distance(std::string_view a, std::string_view b) {
     a = a.substr(0, longest_name);
     b = b.substr(0, longest_name);
@@ -50,7 +51,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
         std::size_t diagonal = row[0];
         row[0] = i + 1;
         for (std::size_t j = 0; j < b.size(); ++j) {
-            const std::size_t changed = diagonal + (lower(a[i]) == lower(b[j]) ? 0 : 1);
+            const std::size_t changed = diagonal + (lower(a[i]) == lower(b[j]) ? 0 : 2);
             diagonal = row[j + 1];
             row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
         }
