@@ -1,0 +1,497 @@
+// The appraisal, from the outside in: what the evidence is, who vouches for it, that it is about this connection and
+// this moment, what machine it speaks of, what guest runs there. Each check says in one comment what attack it stops.
+#include "host-tools/appraise/appraise.hpp"
+
+#include "common/cert_table.hpp"
+#include "host-tools/appraise/chain.hpp"
+#include "host-tools/appraise/report_signature.hpp"
+#include "host-tools/appraise/unknown_bits.hpp"
+#include "host-tools/appraise/verdict.hpp"
+
+#include <algorithm>
+
+namespace cvmin {
+
+// ---- verdict --------------------------------------------------------------------------------------------------------
+
+std::span<const CheckKind> check_kinds() {
+    static constexpr auto kinds = std::to_array<CheckKind>({
+#define X(id, name, skip) {name, Skipping::skip},
+        CVMIN_APPRAISAL_TABLE(X)
+#undef X
+    });
+    return kinds;
+}
+
+std::string_view name(Outcome outcome) {
+    switch (outcome) {
+    case Outcome::not_made:
+        return "not made";
+    case Outcome::failed:
+        return "failed";
+    case Outcome::passed:
+        return "passed";
+    case Outcome::skipped:
+        return "skipped";
+    }
+    return "failed";
+}
+
+Verdict::Verdict() {
+    for (const CheckKind &kind : check_kinds())
+        checks_.push_back({.name = kind.name, .found = {}, .wanted = {}});
+}
+
+bool Verdict::accepted() const {
+    const auto kinds = check_kinds();
+    if (checks_.size() != kinds.size())
+        return false;
+    for (std::size_t i = 0; i < kinds.size(); ++i) {
+        const Outcome outcome = checks_[i].outcome;
+        const bool may_skip = kinds[i].skipping != Skipping::never;
+        if (outcome != Outcome::passed && !(may_skip && outcome == Outcome::skipped))
+            return false;
+    }
+    return true;
+}
+
+const Check *Verdict::find(std::string_view name) const {
+    const auto found = std::ranges::find(checks_, name, &Check::name);
+    return found == checks_.end() ? nullptr : &*found;
+}
+
+// ---- texts ----------------------------------------------------------------------------------------------------------
+
+static std::string hex_number(std::uint64_t value, std::size_t bytes) {
+    ByteArray<8> big_endian;
+    store_be(big_endian, value);
+    return "0x" + hex(ByteView{big_endian}.last(bytes));
+}
+
+template <class List, class Text> static std::string joined(const List &list, Text text) {
+    std::string out;
+    for (const auto &entry : list) {
+        if (!out.empty())
+            out += ", ";
+        out += text(entry);
+    }
+    return out.empty() ? "none" : out;
+}
+
+static std::string key_text(const PublicKey &key) {
+    return "P-384 " + hex(key.x) + hex(key.y);
+}
+
+static std::string bit_text(bool set) {
+    return set ? "set" : "clear";
+}
+
+// ---- appraisal ------------------------------------------------------------------------------------------------------
+
+class Appraiser {
+  public:
+    explicit Appraiser(const Expectations &wanted) : want_(wanted), policy_(wanted.policy) {}
+
+    Appraisal run(ByteView evidence_bytes) {
+        const auto evidence = parse_evidence(evidence_bytes);
+        // a host that sends anything but the agreed wrapping, to reach a parser behind it
+        judge(CheckId::evidence_format, evidence.has_value(),
+              evidence ? std::to_string(evidence_bytes.size()) + " bytes" : to_string(evidence.error()),
+              std::string{evidence_type}, "evidence");
+        if (!evidence)
+            return finish();
+
+        const auto claims = parse_claims(evidence->claims);
+        // claims that two readers would read differently: only canonical ones are looked at
+        judge(CheckId::claims_format, claims.has_value(),
+              claims ? std::to_string(evidence->claims.size()) + " bytes" : to_string(claims.error()),
+              std::string{claims_profile}, "evidence");
+
+        const auto report = parse_snp_report(evidence->report);
+        // a report of another size or signature algorithm, read with our offsets
+        judge(CheckId::snp_format, report.has_value(),
+              report ? std::to_string(evidence->report.size()) + " bytes, ECDSA P-384 with SHA-384"
+                     : to_string(report.error()),
+              "1184 bytes, ECDSA P-384 with SHA-384", "evidence");
+        if (report) {
+            appraisal_.report = *report;
+            endorsement(evidence->report, *report, evidence->certificates);
+            machine(evidence->report, *report);
+            guest(*report);
+        }
+        if (claims)
+            claimed(*claims);
+        if (report && claims)
+            binding(*report, *claims, evidence->claims);
+
+        if (claims && report && appraisal_.verdict.accepted()) {
+            Accepted accepted;
+            accepted.key_ = claims->key;
+            accepted.emulated_ = appraisal_.verdict.emulated();
+            accepted.measurement_ = report->measurement;
+            appraisal_.accepted = accepted;
+        }
+        return finish();
+    }
+
+  private:
+    // ---- who vouches for the report -------------------------------------------------------------------------------
+    void endorsement(ByteView raw, const SnpReport &report, ByteView table_bytes) {
+        // a format with fields that we do not know, believed under our meaning of them
+        judge(CheckId::snp_version, std::ranges::contains(policy_.report_versions, report.version),
+              std::to_string(report.version),
+              "one of " + joined(policy_.report_versions, [](std::uint32_t v) { return std::to_string(v); }), "policy");
+
+        const auto table = table_bytes.empty() ? Result<CertTable>{} : parse_cert_table(table_bytes);
+        if (!table) {
+            fail_check(CheckId::snp_chain, to_string(table.error()), "a certificate table", "evidence");
+            return;
+        }
+        // Which certificate: the one of the key that the report says signed it. If only the other is there, take that
+        // one: the disagreement is then named by snp.signing_key.
+        const bool says_vlek = report.signing_key() == SigningKey::vlek;
+        ByteView vek_bytes = says_vlek ? table->vlek : table->vcek;
+        if (vek_bytes.empty())
+            vek_bytes = says_vlek ? table->vcek : table->vlek;
+        if (vek_bytes.empty()) {
+            fail_check(CheckId::snp_chain, "the evidence has neither a VCEK nor a VLEK certificate",
+                       "the certificate of the signing key", "evidence");
+            return;
+        }
+        const auto der = certificate_der(vek_bytes, "vek_cert");
+        const auto certificate = der ? X509Certificate::parse(*der, "vek_cert") : std::unexpected(der.error());
+        if (!certificate) {
+            fail_check(CheckId::snp_chain, to_string(certificate.error()), "an X.509 certificate", "evidence");
+            return;
+        }
+
+        // a signing key that the attacker made: anyone can write a certificate with AMD's names in it
+        const auto chain = verify_chain(*certificate, *table, want_.emulated_ark, want_.now);
+        if (chain) {
+            appraisal_.verdict.emulated_ = chain->emulated;
+            root_ = chain->emulated ? "EMULATED ARK" : "AMD ARK";
+            pass(CheckId::snp_chain, chain->path + " at " + format_time(want_.now), "a chain to a trusted ARK", root_);
+        } else {
+            fail_check(CheckId::snp_chain, chain.error().found, chain.error().wanted,
+                       want_.emulated_ark ? "EMULATED ARK" : "AMD ARK");
+        }
+
+        // an intermediate that AMD has withdrawn, because its key is known
+        if (!policy_.revocation) {
+            skip(CheckId::snp_revocation, table->crl.empty() ? "no CRL" : "a CRL, not looked at");
+        } else if (chain) {
+            const auto current = check_revocation(table->crl, *chain, want_.now);
+            if (current)
+                pass(CheckId::snp_revocation, *current, "a current CRL without this chain", root_);
+            else
+                fail_check(CheckId::snp_revocation, current.error().found, current.error().wanted, root_);
+        }
+
+        signing_key(report, *certificate, chain ? chain->kind : std::nullopt);
+        if (!vek_)
+            return;
+
+        // a report that no AMD-SP made, or that was changed on the way
+        const auto signature = verify_report_signature(raw, vek_->key);
+        judge(CheckId::snp_signature, signature.has_value(),
+              signature ? "verifies with the " + std::string{name(vek_->kind)} + "'s key"
+                        : to_string(signature.error()),
+              "ECDSA P-384 over bytes 0x000..0x29f", root_);
+
+        // a certificate of one product line for a report of another, whose TCB would then be read in the wrong layout
+        product(report, chain ? chain->product : std::nullopt);
+    }
+
+    // a report that its own header attributes to no key, or to a key of the other kind (a VLEK vouches for no chip)
+    void signing_key(const SnpReport &report, const X509Certificate &certificate, std::optional<VekKind> issuer_signs) {
+        const auto vek = parse_vek_cert(certificate);
+        if (!vek) {
+            fail_check(CheckId::snp_signing_key, to_string(vek.error()), "a VCEK or VLEK certificate (AMD 57230)",
+                       root_);
+            return;
+        }
+        vek_ = *vek;
+        std::string found = "report: ";
+        std::optional<VekKind> says;
+        if (report.signing_key() == SigningKey::vcek)
+            says = VekKind::vcek;
+        else if (report.signing_key() == SigningKey::vlek)
+            says = VekKind::vlek;
+        found += says ? std::string{name(*says)} : "key " + std::to_string(report.key_info >> 2 & 7);
+        found += report.chip_key_masked() ? " (masked)" : "";
+        found += ", certificate: " + std::string{name(vek->kind)};
+        if (issuer_signs)
+            found += ", issued by the " + std::string{*issuer_signs == VekKind::vcek ? "ASK" : "ASVK"};
+        judge(CheckId::snp_signing_key,
+              says == vek->kind && !report.chip_key_masked() && (!issuer_signs || *issuer_signs == vek->kind) &&
+                  std::ranges::contains(policy_.signing_keys, vek->kind),
+              std::move(found),
+              "the same everywhere, one of " +
+                  joined(policy_.signing_keys, [](VekKind kind) { return std::string{name(kind)}; }),
+              "policy");
+    }
+
+    void product(const SnpReport &report, std::optional<Product> root_product) {
+        std::string found = "certificate: " + vek_->product_name;
+        bool agree = !root_product || *root_product == vek_->product;
+        if (root_product)
+            found += ", ARK: " + std::string{name(*root_product)};
+        // version 2 has no CPUID bytes, and of an unknown version only the fields of version 2 are believed
+        if (report.version >= 3 && known_report_version(report.version)) {
+            const auto by_cpuid = product_of_cpuid(report.cpuid_family, report.cpuid_model);
+            agree = agree && by_cpuid == vek_->product;
+            found += ", CPUID: family " + hex_number(report.cpuid_family, 1) + " model " +
+                     hex_number(report.cpuid_model, 1) + " (" +
+                     (by_cpuid ? std::string{name(*by_cpuid)} : std::string{"no known root"}) + ")";
+        }
+        judge(CheckId::snp_product, agree && std::ranges::contains(policy_.products, vek_->product), std::move(found),
+              "the same everywhere, one of " +
+                  joined(policy_.products, [](Product product) { return std::string{name(product)}; }),
+              "policy");
+    }
+
+    // ---- that the report is about this connection, now ------------------------------------------------------------
+    void binding(const SnpReport &report, const Claims &claims, ByteView claims_bytes) {
+        // a genuine report with somebody else's claims beside it
+        const Sha512Digest wanted = report_data_for(claims_bytes);
+        judge(CheckId::binding_report_data, equal(report.report_data, wanted), hex(report.report_data), hex(wanted),
+              "evidence");
+
+        // evidence of an earlier time, replayed: from before an update, or before the machine fell
+        judge(CheckId::binding_nonce, want_.nonce.size() >= min_nonce_size && claims.nonce == want_.nonce,
+              hex(claims.nonce), hex(want_.nonce), "this connection");
+
+        // a relay: another machine's genuine evidence, fetched over one connection and shown on another
+        const std::string exporter = claims.exporter ? hex(*claims.exporter) : "null";
+        if (const auto *ours = std::get_if<ByteArray<exporter_size>>(&want_.exporter))
+            judge(CheckId::binding_exporter, claims.exporter && *claims.exporter == *ours, exporter, hex(*ours),
+                  "this connection");
+        else
+            skip(CheckId::binding_exporter, exporter);
+
+        // the peer of our connection is not the attested agent but someone in front of it
+        if (const auto *ours = std::get_if<PublicKey>(&want_.peer_key))
+            judge(CheckId::binding_key, claims.key == *ours, key_text(claims.key), key_text(*ours), "this connection");
+        else
+            skip(CheckId::binding_key, key_text(claims.key));
+    }
+
+    // ---- what machine ---------------------------------------------------------------------------------------------
+    void machine(ByteView raw, const SnpReport &report) {
+        // fields that newer firmware gives a meaning to, which we would not look at
+        const auto unknown = unknown_bits(raw, report, vek_ ? std::optional<Product>{vek_->product} : std::nullopt);
+        const bool all_allowed = std::ranges::all_of(
+            unknown, [&](const std::string &bit) { return std::ranges::contains(policy_.allowed_unknown_bits, bit); });
+        judge(CheckId::snp_unknown_bits, all_allowed, joined(unknown, std::identity{}),
+              "none but: " + joined(policy_.allowed_unknown_bits, std::identity{}), "policy");
+
+        platform_info(report);
+        // fixes of firmware that the TCB's numbers do not show; bit masks, so "at least" means "has these bits"
+        mitigations(CheckId::snp_mitigation_launch, report, report.launch_mit_vector, policy_.launch_mitigations);
+        mitigations(CheckId::snp_mitigation_current, report, report.current_mit_vector, policy_.current_mitigations);
+        if (vek_) {
+            tcb(report);
+            chip(report);
+        }
+    }
+
+    void tcb(const SnpReport &report) {
+        const Product product = vek_->product;
+        const auto text = [product](const Tcb &value) { return to_string(product, value); };
+        // a certificate for a newer TCB than the one whose (leaked) key signed
+        const Tcb reported = decode_tcb(product, report.reported_tcb);
+        judge(CheckId::snp_tcb_certificate, reported == vek_->tcb, text(reported), text(vek_->tcb), root_);
+
+        // Firmware with known holes. All four, because each can lag behind the others: a guest that was launched before
+        // an update keeps its launch TCB, and what is not committed can be rolled back.
+        const struct {
+            CheckId id;
+            TcbKind kind;
+            std::uint64_t value;
+        } all[] = {{CheckId::snp_tcb_minimum_reported, TcbKind::reported, report.reported_tcb},
+                   {CheckId::snp_tcb_minimum_committed, TcbKind::committed, report.committed_tcb},
+                   {CheckId::snp_tcb_minimum_launch, TcbKind::launch, report.launch_tcb},
+                   {CheckId::snp_tcb_minimum_current, TcbKind::current, report.current_tcb}};
+        for (const auto &[id, kind, value] : all) {
+            const Tcb found = decode_tcb(product, value);
+            if (!std::ranges::contains(policy_.products, product)) { // then the policy has no minimum: see snp.product
+                continue;
+            }
+            const auto &minimum =
+                policy_.minimum_tcb[static_cast<std::size_t>(product)][static_cast<std::size_t>(kind)];
+            if (minimum)
+                judge(id, tcb_at_least(found, *minimum), text(found), "at least " + text(*minimum), "policy");
+            else
+                skip(id, text(found));
+        }
+    }
+
+    void chip(const SnpReport &report) {
+        const bool masked = all_zero(report.chip_id);
+        // a report of one chip with the certificate of another (whose key the attacker has)
+        if (masked && !policy_.masked_chip_id)
+            fail_check(CheckId::snp_chip_id, "masked (zero)", "an unmasked CHIP_ID", "policy");
+        else if (masked)
+            skip(CheckId::snp_chip_id, "masked (zero)", "masked_chip_id: allowed");
+        else if (vek_->kind == VekKind::vlek)
+            skip(CheckId::snp_chip_id, hex(report.chip_id), "nothing: a VLEK names no chip");
+        else
+            judge(CheckId::snp_chip_id, report.chip_id == vek_->chip_id(), hex(report.chip_id), hex(vek_->chip_id()),
+                  root_);
+
+        // another machine with the same genuine image. A VCEK names the chip even where the report masks it.
+        const ByteArray<64> id = vek_->kind == VekKind::vcek ? vek_->chip_id() : report.chip_id;
+        if (policy_.chip_ids)
+            judge(CheckId::snp_chip_id_allowed, !all_zero(id) && std::ranges::contains(*policy_.chip_ids, id), hex(id),
+                  "one of " + joined(*policy_.chip_ids, [](const ByteArray<64> &chip) { return hex(chip); }), "policy");
+        else
+            skip(CheckId::snp_chip_id_allowed, hex(id));
+
+        // a VLEK of another cloud provider
+        if (policy_.csp_ids)
+            judge(CheckId::snp_csp_id,
+                  vek_->kind == VekKind::vlek && std::ranges::contains(*policy_.csp_ids, vek_->csp_id),
+                  vek_->csp_id.empty() ? "none (VCEK)" : vek_->csp_id,
+                  "one of " + joined(*policy_.csp_ids, std::identity{}), "policy");
+        else
+            skip(CheckId::snp_csp_id, vek_->csp_id.empty() ? "none (VCEK)" : vek_->csp_id);
+    }
+
+    void mitigations(CheckId id, const SnpReport &report, std::uint64_t vector, Skippable<std::uint64_t> required) {
+        const bool present = report.version >= 5 && known_report_version(report.version);
+        const std::string found =
+            present ? hex_number(vector, 8) : "none in report version " + std::to_string(report.version);
+        if (required)
+            judge(id, present && (vector & *required) == *required, found, "has " + hex_number(*required, 8), "policy");
+        else
+            skip(id, found);
+    }
+
+    // a host that runs with less protection than the policy asks of it (aliased memory, no ECC, SMT on)
+    void platform_info(const SnpReport &report) {
+        named_bits<platform_info_bits.size()>(CheckId::snp_platform_info_smt, report.platform_info, platform_info_bits,
+                                              policy_.platform_info);
+    }
+
+    // ---- what guest -----------------------------------------------------------------------------------------------
+    void guest(const SnpReport &report) {
+        // any other software in the place of ours
+        judge(CheckId::snp_measurement, std::ranges::contains(want_.measurements, report.measurement),
+              hex(report.measurement),
+              joined(want_.measurements, [](const Sha384Digest &digest) { return hex(digest); }), "image builder");
+
+        // a guest started with other host-provided configuration than the one agreed
+        exact(CheckId::snp_host_data, report.host_data, policy_.host_data);
+
+        // software of a lower privilege level of the same guest, or the host itself (0xffffffff), asking in its name
+        judge(CheckId::snp_vmpl, report.vmpl <= 3 && report.vmpl == policy_.vmpl,
+              report.vmpl == 0xffffffff ? "the host (0xffffffff)" : std::to_string(report.vmpl),
+              std::to_string(policy_.vmpl), "policy");
+
+        // launch options that open the guest: debugging decrypts it, a migration agent may move it away
+        named_bits<guest_policy_bits.size()>(CheckId::snp_policy_debug, report.policy, guest_policy_bits,
+                                             policy_.guest_policy);
+        const AbiVersion abi{.major = static_cast<std::uint8_t>(report.policy >> 8 & 0xff),
+                             .minor = static_cast<std::uint8_t>(report.policy & 0xff)};
+        const auto abi_text = [](const AbiVersion &v) {
+            return std::to_string(v.major) + "." + std::to_string(v.minor);
+        };
+        // a guest that lets itself be launched by firmware older than the features it relies on
+        if (policy_.abi_minimum)
+            judge(CheckId::snp_policy_abi, abi >= *policy_.abi_minimum, abi_text(abi),
+                  "at least " + abi_text(*policy_.abi_minimum), "policy");
+        else
+            skip(CheckId::snp_policy_abi, abi_text(abi));
+
+        // another signer's image, or an older release of the same signer's (rolled back)
+        exact(CheckId::snp_family_id, report.family_id, policy_.family_id);
+        exact(CheckId::snp_image_id, report.image_id, policy_.image_id);
+        if (policy_.guest_svn_minimum)
+            judge(CheckId::snp_guest_svn, report.guest_svn >= *policy_.guest_svn_minimum,
+                  std::to_string(report.guest_svn), "at least " + std::to_string(*policy_.guest_svn_minimum), "policy");
+        else
+            skip(CheckId::snp_guest_svn, std::to_string(report.guest_svn));
+        exact(CheckId::snp_id_key_digest, report.id_key_digest, policy_.id_key_digest);
+        const std::string author =
+            hex(report.author_key_digest) + (report.author_key_enabled() ? "" : " (not enabled)");
+        if (policy_.author_key_digest) // bytes that stand there without AUTHOR_KEY_EN were not checked by the AMD-SP
+            judge(CheckId::snp_author_key_digest,
+                  report.author_key_enabled() && report.author_key_digest == *policy_.author_key_digest, author,
+                  hex(*policy_.author_key_digest), "policy");
+        else
+            skip(CheckId::snp_author_key_digest, author);
+    }
+
+    // ---- what the agent says beyond its key -----------------------------------------------------------------------
+    void claimed(const Claims &claims) {
+        const auto text = [](const auto &digest) { return digest ? hex(*digest) : std::string{"null"}; };
+        skip(CheckId::claims_runtime_log, text(claims.runtime_log));
+        // a computation other than the one agreed
+        if (policy_.manifest)
+            judge(CheckId::claims_manifest, claims.manifest == policy_.manifest, text(claims.manifest),
+                  hex(*policy_.manifest), "policy");
+        else
+            skip(CheckId::claims_manifest, text(claims.manifest));
+        skip(CheckId::claims_ak, text(claims.ak));
+    }
+
+    // ---- rows of the verdict --------------------------------------------------------------------------------------
+    void set(CheckId id, Outcome outcome, std::string found, std::string wanted, std::string_view anchor) {
+        Check &check = appraisal_.verdict.checks_[static_cast<std::size_t>(id)];
+        check.outcome = outcome;
+        check.found = std::move(found);
+        check.wanted = std::move(wanted);
+        check.anchor = anchor;
+    }
+    void judge(CheckId id, bool holds, std::string found, std::string wanted, std::string_view anchor) {
+        set(id, holds ? Outcome::passed : Outcome::failed, std::move(found), std::move(wanted), anchor);
+    }
+    void pass(CheckId id, std::string found, std::string wanted, std::string_view anchor) {
+        set(id, Outcome::passed, std::move(found), std::move(wanted), anchor);
+    }
+    void fail_check(CheckId id, std::string found, std::string wanted, std::string_view anchor) {
+        set(id, Outcome::failed, std::move(found), std::move(wanted), anchor);
+    }
+    void skip(CheckId id, std::string found, std::string wanted = "skip") {
+        set(id, Outcome::skipped, std::move(found), std::move(wanted), "nothing");
+    }
+    template <std::size_t N> void exact(CheckId id, const ByteArray<N> &found, const Skippable<ByteArray<N>> &wanted) {
+        if (wanted)
+            judge(id, found == *wanted, hex(found), hex(*wanted), "policy");
+        else
+            skip(id, hex(found));
+    }
+    // The checks of a bit table follow each other in CVMIN_APPRAISAL_TABLE in the table's order (a test compares
+    // names).
+    template <std::size_t N>
+    void named_bits(CheckId first, std::uint64_t value, const std::array<NamedBit, N> &bits,
+                    const std::array<Skippable<bool>, N> &wanted) {
+        for (std::size_t i = 0; i < N; ++i) {
+            const auto id = static_cast<CheckId>(static_cast<std::size_t>(first) + i);
+            const bool set_there = (value >> bits[i].bit & 1) != 0;
+            if (wanted[i])
+                judge(id, set_there == *wanted[i], bit_text(set_there), bit_text(*wanted[i]), "policy");
+            else
+                skip(id, bit_text(set_there));
+        }
+    }
+
+    Appraisal finish() {
+        for (Check &check : appraisal_.verdict.checks_)
+            if (check.outcome == Outcome::not_made)
+                check.found = "nothing to look at: another check failed";
+        return std::move(appraisal_);
+    }
+
+    const Expectations &want_;
+    const Policy &policy_;
+    Appraisal appraisal_;
+    std::string_view root_ = "nothing"; // who the chain ends at, once it holds
+    std::optional<VekCert> vek_;
+};
+
+Appraisal appraise(ByteView evidence, const Expectations &expectations) {
+    return Appraiser{expectations}.run(evidence);
+}
+
+} // namespace cvmin

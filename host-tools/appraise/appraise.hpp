@@ -15,15 +15,86 @@
 
 namespace cvmin {
 
-enum class Outcome : std::uint8_t { failed, passed, skipped };
+// Every check, in the order in which a verdict shows them: id, stable name, whether it may be skipped at all.
+// Each is documented in docs/appraisal.md, and a test compares the two lists.
+#define CVMIN_APPRAISAL_TABLE(X)                                                                                       \
+    X(evidence_format, "evidence.format", never)                                                                       \
+    X(claims_format, "claims.format", never)                                                                           \
+    X(snp_format, "snp.format", never)                                                                                 \
+    X(snp_version, "snp.version", never)                                                                               \
+    X(snp_chain, "snp.chain", never)                                                                                   \
+    X(snp_revocation, "snp.revocation", by_policy)                                                                     \
+    X(snp_signing_key, "snp.signing_key", never)                                                                       \
+    X(snp_signature, "snp.signature", never)                                                                           \
+    X(binding_report_data, "binding.report_data", never)                                                               \
+    X(binding_nonce, "binding.nonce", never)                                                                           \
+    X(binding_exporter, "binding.exporter", by_caller)                                                                 \
+    X(binding_key, "binding.key", by_caller)                                                                           \
+    X(snp_product, "snp.product", never)                                                                               \
+    X(snp_tcb_certificate, "snp.tcb.certificate", never)                                                               \
+    X(snp_tcb_minimum_reported, "snp.tcb.minimum.reported", by_policy)                                                 \
+    X(snp_tcb_minimum_committed, "snp.tcb.minimum.committed", by_policy)                                               \
+    X(snp_tcb_minimum_launch, "snp.tcb.minimum.launch", by_policy)                                                     \
+    X(snp_tcb_minimum_current, "snp.tcb.minimum.current", by_policy)                                                   \
+    X(snp_mitigation_launch, "snp.mitigation.launch", by_policy)                                                       \
+    X(snp_mitigation_current, "snp.mitigation.current", by_policy)                                                     \
+    X(snp_chip_id, "snp.chip_id", by_policy)                                                                           \
+    X(snp_chip_id_allowed, "snp.chip_id.allowed", by_policy)                                                           \
+    X(snp_csp_id, "snp.csp_id", by_policy)                                                                             \
+    X(snp_measurement, "snp.measurement", never)                                                                       \
+    X(snp_host_data, "snp.host_data", by_policy)                                                                       \
+    X(snp_vmpl, "snp.vmpl", never)                                                                                     \
+    X(snp_policy_debug, "snp.policy.debug", by_policy)                                                                 \
+    X(snp_policy_migration_agent, "snp.policy.migration_agent", by_policy)                                             \
+    X(snp_policy_smt, "snp.policy.smt", by_policy)                                                                     \
+    X(snp_policy_single_socket, "snp.policy.single_socket", by_policy)                                                 \
+    X(snp_policy_cxl, "snp.policy.cxl", by_policy)                                                                     \
+    X(snp_policy_aes_256_xts, "snp.policy.aes_256_xts", by_policy)                                                     \
+    X(snp_policy_rapl_disabled, "snp.policy.rapl_disabled", by_policy)                                                 \
+    X(snp_policy_ciphertext_hiding, "snp.policy.ciphertext_hiding", by_policy)                                         \
+    X(snp_policy_page_swap_disabled, "snp.policy.page_swap_disabled", by_policy)                                       \
+    X(snp_policy_abi, "snp.policy.abi", by_policy)                                                                     \
+    X(snp_platform_info_smt, "snp.platform_info.smt", by_policy)                                                       \
+    X(snp_platform_info_tsme, "snp.platform_info.tsme", by_policy)                                                     \
+    X(snp_platform_info_ecc, "snp.platform_info.ecc", by_policy)                                                       \
+    X(snp_platform_info_rapl_disabled, "snp.platform_info.rapl_disabled", by_policy)                                   \
+    X(snp_platform_info_ciphertext_hiding, "snp.platform_info.ciphertext_hiding", by_policy)                           \
+    X(snp_platform_info_alias_check_complete, "snp.platform_info.alias_check_complete", by_policy)                     \
+    X(snp_platform_info_tio, "snp.platform_info.tio", by_policy)                                                       \
+    X(snp_unknown_bits, "snp.unknown_bits", never)                                                                     \
+    X(snp_family_id, "snp.family_id", by_policy)                                                                       \
+    X(snp_image_id, "snp.image_id", by_policy)                                                                         \
+    X(snp_guest_svn, "snp.guest_svn", by_policy)                                                                       \
+    X(snp_id_key_digest, "snp.id_key_digest", by_policy)                                                               \
+    X(snp_author_key_digest, "snp.author_key_digest", by_policy)                                                       \
+    X(claims_runtime_log, "claims.runtime_log", by_policy)                                                             \
+    X(claims_manifest, "claims.manifest", by_policy)                                                                   \
+    X(claims_ak, "claims.ak", by_policy)
+
+enum class CheckId : std::uint8_t {
+#define X(id, name, skip) id,
+    CVMIN_APPRAISAL_TABLE(X)
+#undef X
+};
+enum class Skipping : std::uint8_t { never, by_caller, by_policy };
+struct CheckKind {
+    std::string_view name;
+    Skipping skipping;
+};
+std::span<const CheckKind> check_kinds(); // indexed by CheckId
+
+// not_made: another check failed first, so that there was nothing to look at. As good as failed.
+enum class Outcome : std::uint8_t { not_made, failed, passed, skipped };
+std::string_view name(Outcome outcome);
 
 struct Check {
     std::string_view name; // "snp.measurement"; stable, documented in docs/appraisal.md
-    Outcome outcome = Outcome::failed;
+    Outcome outcome = Outcome::not_made;
     std::string found;
     std::string wanted;
-    std::string_view
-        anchor; // who vouches: "AMD ARK", "EMULATED ARK", "image builder", "this connection", "policy", "nothing"
+    // on whose word `wanted` rests: "AMD ARK", "EMULATED ARK", "image builder", "this connection", "policy",
+    // "evidence" (it only has to agree with itself), "nothing" (skipped, or not made)
+    std::string_view anchor = "nothing";
 };
 
 struct Skip {}; // written down by the caller, shown in the verdict
@@ -36,20 +107,22 @@ struct Expectations {
     std::string measurement_source;                        // for people: "image.json, EPYC-v4, 1 vCPU"
     std::optional<Bytes> emulated_ark;                     // DER of an emulated ARK trusted by name
     Policy policy;
-    std::time_t now;
+    std::time_t now = 0;
 };
 
 class Verdict {
   public:
+    Verdict(); // every check, none made
     const std::vector<Check> &checks() const { return checks_; }
-    // No check failed, and the checks that may never be skipped passed.
+    // No check failed or could not be made, and those that may never be skipped passed.
     bool accepted() const;
     bool emulated() const { return emulated_; } // the chain ends at an emulated ARK
+    const Check &operator[](CheckId id) const { return checks_[static_cast<std::size_t>(id)]; }
     const Check *find(std::string_view name) const;
 
   private:
     friend class Appraiser;
-    std::vector<Check> checks_;
+    std::vector<Check> checks_; // indexed by CheckId
     bool emulated_ = false;
 };
 
@@ -57,12 +130,14 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
   public:
     const PublicKey &key() const { return key_; } // the agent's TLS key
     bool emulated() const { return emulated_; }
+    const Sha384Digest &measurement() const { return measurement_; } // the launch digest that was found and wanted
 
   private:
     friend class Appraiser;
     Accepted() = default;
     PublicKey key_{};
     bool emulated_ = false;
+    Sha384Digest measurement_{};
 };
 
 struct Appraisal {

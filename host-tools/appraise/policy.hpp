@@ -1,12 +1,94 @@
 // Appraisal policy: what a relying party demands of a report beyond being genuine. A JSON file; every member must be
-// there, "skip" must be written down. Schema: docs/policy.schema.json.
+// there, "skip" must be written down. Schema: docs/policy.schema.json; meaning of each member: docs/appraisal.md.
 #pragma once
 
-#include "common/bytes.hpp"
+#include "common/hash.hpp"
+#include "common/tcb.hpp"
+#include "common/vek_cert.hpp"
 #include "host-tools/base/json.hpp"
+
+#include <array>
+#include <expected>
+#include <optional>
 
 namespace cvmin {
 
-struct Policy {};
+inline constexpr std::uint64_t policy_schema = 1;
+inline constexpr std::size_t max_policy_list = 256; // entries of one list: chips of a rack, not of a data centre
+
+// A bit with a name, and the check that looks at it. Its member in the policy file is the last part of the name.
+struct NamedBit {
+    std::string_view check;
+    unsigned bit;
+    constexpr std::string_view member() const { return check.substr(check.rfind('.') + 1); }
+};
+
+// AMD 56860, table GUEST_POLICY.
+inline constexpr std::array<NamedBit, 9> guest_policy_bits{{{"snp.policy.debug", 19},
+                                                            {"snp.policy.migration_agent", 18},
+                                                            {"snp.policy.smt", 16},
+                                                            {"snp.policy.single_socket", 20},
+                                                            {"snp.policy.cxl", 21},
+                                                            {"snp.policy.aes_256_xts", 22},
+                                                            {"snp.policy.rapl_disabled", 23},
+                                                            {"snp.policy.ciphertext_hiding", 24},
+                                                            {"snp.policy.page_swap_disabled", 25}}};
+// AMD 56860, table PLATFORM_INFO.
+inline constexpr std::array<NamedBit, 7> platform_info_bits{{{"snp.platform_info.smt", 0},
+                                                             {"snp.platform_info.tsme", 1},
+                                                             {"snp.platform_info.ecc", 2},
+                                                             {"snp.platform_info.rapl_disabled", 3},
+                                                             {"snp.platform_info.ciphertext_hiding", 4},
+                                                             {"snp.platform_info.alias_check_complete", 5},
+                                                             {"snp.platform_info.tio", 7}}};
+
+enum class TcbKind : std::uint8_t { reported, committed, launch, current };
+inline constexpr std::size_t tcb_kind_count = 4;
+inline constexpr std::array<std::string_view, tcb_kind_count> tcb_kind_names{"reported", "committed", "launch",
+                                                                             "current"};
+
+struct AbiVersion {
+    std::uint8_t major, minor;
+    friend auto operator<=>(const AbiVersion &, const AbiVersion &) = default;
+};
+
+template <class T> using Skippable = std::optional<T>; // nothing: "skip" is written in the policy
+
+// A default-constructed policy allows no product and no report version, so nothing passes under it.
+struct Policy {
+    std::vector<Product> products;
+    std::vector<std::uint32_t> report_versions;
+    std::vector<VekKind> signing_keys;
+    std::array<Skippable<bool>, guest_policy_bits.size()> guest_policy;
+    Skippable<AbiVersion> abi_minimum;
+    std::uint32_t vmpl = 0;
+    Skippable<ByteArray<32>> host_data;
+    Skippable<std::vector<ByteArray<64>>> chip_ids;
+    bool masked_chip_id = false;
+    Skippable<std::vector<std::string>> csp_ids;
+    Skippable<ByteArray<16>> family_id;
+    Skippable<ByteArray<16>> image_id;
+    Skippable<std::uint32_t> guest_svn_minimum;
+    Skippable<Sha384Digest> id_key_digest;
+    Skippable<Sha384Digest> author_key_digest;
+    // by product and kind of TCB; products that `products` does not name are "skip" and never looked at
+    std::array<std::array<Skippable<Tcb>, tcb_kind_count>, all_products.size()> minimum_tcb;
+    std::array<Skippable<bool>, platform_info_bits.size()> platform_info;
+    Skippable<std::uint64_t> launch_mitigations;   // bits that LAUNCH_MIT_VECTOR must have
+    Skippable<std::uint64_t> current_mitigations;  // bits that CURRENT_MIT_VECTOR must have
+    std::vector<std::string> allowed_unknown_bits; // "platform_info.6"
+    bool revocation = false;                       // false: "skip"; true: "required", a current CRL must be there
+    Skippable<Sha256Digest> manifest;
+};
+
+struct PolicyError {
+    Error error;
+    std::string member; // "guest_policy.debug"
+};
+std::string to_string(const PolicyError &error);
+
+// missing: a member; malformed: another type, an unknown or doubled member; unsupported: schema, or a value that this
+// version cannot check; out_of_range: a number, a length, an empty list.
+std::expected<Policy, PolicyError> parse_policy(ByteView text);
 
 } // namespace cvmin

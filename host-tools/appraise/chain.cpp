@@ -1,0 +1,322 @@
+#include "host-tools/appraise/chain.hpp"
+
+#include "amd_roots.hpp"
+
+#include <mbedtls/md.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/x509_crl.h>
+
+#include <cstdlib>
+#include <vector>
+
+namespace cvmin {
+
+using Problem = std::optional<ChainProblem>; // nothing: the check passed
+
+// ---- AMD's certificates -----------------------------------------------------------------------------------------
+
+Sha256Digest spki_digest(const X509Certificate &certificate) {
+    return sha256(certificate.spki());
+}
+
+// The pins: SHA-256 of the SubjectPublicKeyInfo of each ARK.
+static std::string_view pinned_ark(Product product) {
+    switch (product) {
+    case Product::milan:
+        return "9f056bee44377e29308cb5ffa895bdfb62d18881fa6bed8d6f075b0204089cb9";
+    case Product::genoa:
+        return "429a69c9422aa258ee4d8db5fcda9c6470ef15f8cd5a9cebd6cbc7d90b863831";
+    case Product::turin:
+        return "4f125410563a2ab9a50356f9243f6fe0b6f73de98603f53f90339c70e9d7ad08";
+    }
+    return {};
+}
+
+static AmdCertificate carried(Product product, std::string_view role, std::span<const unsigned char> der) {
+    auto certificate = X509Certificate::parse(std::as_bytes(der), "amd_root");
+    // only a broken build gets here: without its roots nothing can be appraised
+    if (!certificate || (role == "ARK" && hex(spki_digest(*certificate)) != pinned_ark(product)))
+        std::abort();
+    return {product, role, std::make_shared<const X509Certificate>(std::move(*certificate))};
+}
+
+std::span<const AmdCertificate> amd_certificates() {
+    static const std::vector<AmdCertificate> all = {
+        carried(Product::milan, "ARK", roots::ark_milan),   carried(Product::milan, "ASK", roots::ask_milan),
+        carried(Product::milan, "ASVK", roots::asvk_milan), carried(Product::genoa, "ARK", roots::ark_genoa),
+        carried(Product::genoa, "ASK", roots::ask_genoa),   carried(Product::genoa, "ASVK", roots::asvk_genoa),
+        carried(Product::turin, "ARK", roots::ark_turin),   carried(Product::turin, "ASK", roots::ask_turin),
+        carried(Product::turin, "ASVK", roots::asvk_turin),
+    };
+    return all;
+}
+
+// ---- what is asked of one certificate -----------------------------------------------------------------------------
+
+static std::string text_of(const mbedtls_x509_time &time) {
+    char text[96];
+    std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02dZ", time.year, time.mon, time.day, time.hour,
+                  time.min, time.sec);
+    return text;
+}
+
+static mbedtls_x509_time time_of(std::time_t now) {
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    return {.year = utc.tm_year + 1900,
+            .mon = utc.tm_mon + 1,
+            .day = utc.tm_mday,
+            .hour = utc.tm_hour,
+            .min = utc.tm_min,
+            .sec = utc.tm_sec};
+}
+
+static auto order_of(const mbedtls_x509_time &time) {
+    return std::array{time.year, time.mon, time.day, time.hour, time.min, time.sec};
+}
+
+static Problem check_period(std::string_view what, const mbedtls_x509_time &from, const mbedtls_x509_time &to,
+                            std::time_t now) {
+    const mbedtls_x509_time at = time_of(now);
+    if (order_of(at) < order_of(from) || order_of(to) < order_of(at))
+        return ChainProblem{std::string{what} + " is valid from " + text_of(from) + " to " + text_of(to),
+                            "valid at " + text_of(at)};
+    return std::nullopt;
+}
+
+static bool is_rsa_4096(const mbedtls_pk_context &pk) {
+    return mbedtls_pk_get_type(&pk) == MBEDTLS_PK_RSA && mbedtls_pk_get_bitlen(&pk) == 4096;
+}
+
+// An ARK, ASK or ASVK: may sign certificates.
+static Problem check_authority(const X509Certificate &authority, std::time_t now) {
+    const std::string name = authority.subject_name();
+    if (!is_rsa_4096(authority.get().pk))
+        return ChainProblem{name + " has a key of another kind", "RSA-4096"};
+    if (mbedtls_x509_crt_get_ca_istrue(&authority.get()) != 1)
+        return ChainProblem{name + " is no certificate authority", "basicConstraints CA"};
+    if (mbedtls_x509_crt_check_key_usage(&authority.get(), MBEDTLS_X509_KU_KEY_CERT_SIGN) != 0)
+        return ChainProblem{name + " may not sign certificates", "keyUsage keyCertSign"};
+    return check_period(name, authority.get().valid_from, authority.get().valid_to, now);
+}
+
+// ---- signatures -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Signed { // SEQUENCE { to-be-signed, AlgorithmIdentifier, BIT STRING }: a certificate or a CRL
+    ByteView tbs;
+    ByteView algorithm;
+    ByteView signature;
+};
+
+} // namespace
+
+static std::optional<Signed> split(ByteView der) {
+    constexpr int sequence = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
+    auto *at = const_cast<unsigned char *>(u8(der)); // mbedTLS reads through a pointer to non-const
+    const unsigned char *end = at + der.size();
+    const auto view = [](const unsigned char *from, const unsigned char *to) {
+        return ByteView{reinterpret_cast<const std::byte *>(from), static_cast<std::size_t>(to - from)};
+    };
+    std::size_t length = 0;
+    if (mbedtls_asn1_get_tag(&at, end, &length, sequence) != 0 || at + length != end)
+        return std::nullopt;
+    Signed out;
+    const unsigned char *from = at;
+    if (mbedtls_asn1_get_tag(&at, end, &length, sequence) != 0)
+        return std::nullopt;
+    at += length;
+    out.tbs = view(from, at);
+    from = at;
+    if (mbedtls_asn1_get_tag(&at, end, &length, sequence) != 0)
+        return std::nullopt;
+    at += length;
+    out.algorithm = view(from, at);
+    if (mbedtls_asn1_get_bitstring_null(&at, end, &length) != 0 || at + length != end)
+        return std::nullopt;
+    out.signature = view(at, end);
+    return out;
+}
+
+// AlgorithmIdentifier of RSASSA-PSS, SHA-384, MGF1 with SHA-384, 48 bytes of salt. AMD's certificates write the default
+// trailer field out or leave it away, depending on their age; no other encoding is known, and none is accepted.
+static bool is_pss_sha384(ByteView algorithm) {
+    static const auto encodings = std::to_array<std::string_view>(
+        {"304106092a864886f70d01010a3034a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d0609608648"
+         "0165030402020500a203020130",
+         "304606092a864886f70d01010a3039a00f300d06096086480165030402020500a11c301a06092a864886f70d010108300d0609608648"
+         "0165030402020500a203020130a303020101"});
+    const std::string found = hex(algorithm);
+    return std::ranges::find(encodings, found) != encodings.end();
+}
+
+static Problem check_signature(const std::string &what, ByteView der, const X509Certificate &signer) {
+    const std::optional<Signed> parts = split(der);
+    if (!parts)
+        return ChainProblem{what + " is not a signed DER structure", "X.509"};
+    if (!is_pss_sha384(parts->algorithm))
+        return ChainProblem{what + " has another signature algorithm",
+                            "RSASSA-PSS, SHA-384, MGF1 with SHA-384, salt 48"};
+    if (!is_rsa_4096(signer.get().pk))
+        return ChainProblem{signer.subject_name() + " has a key of another kind", "RSA-4096"};
+    const Sha384Digest digest = sha384(parts->tbs);
+    const mbedtls_pk_rsassa_pss_options options{.mgf1_hash_id = MBEDTLS_MD_SHA384, .expected_salt_len = 48};
+    auto &pk = const_cast<mbedtls_pk_context &>(signer.get().pk); // verifying does not change it
+    if (mbedtls_pk_verify_ext(MBEDTLS_PK_RSASSA_PSS, &options, &pk, MBEDTLS_MD_SHA384, u8(ByteView{digest}),
+                              digest.size(), u8(parts->signature), parts->signature.size()) != 0)
+        return ChainProblem{"the signature of " + what + " does not verify", "signed by " + signer.subject_name()};
+    return std::nullopt;
+}
+
+static Problem check_link(const X509Certificate &child, const X509Certificate &parent) {
+    if (!equal(child.issuer(), parent.subject()))
+        return ChainProblem{child.subject_name() + " names another issuer: " + child.issuer_name(),
+                            "issued by " + parent.subject_name()};
+    return check_signature(child.subject_name(), child.der(), parent);
+}
+
+static Problem check_path(const X509Certificate &vek, const X509Certificate &intermediate, const X509Certificate &ark,
+                          std::time_t now) {
+    if (mbedtls_x509_crt_get_ca_istrue(&vek.get()) == 1)
+        return ChainProblem{vek.subject_name() + " is a certificate authority", "an end entity"};
+    if (auto problem = check_link(vek, intermediate))
+        return problem;
+    if (auto problem = check_link(intermediate, ark))
+        return problem;
+    if (auto problem = check_link(ark, ark))
+        return problem;
+    if (auto problem = check_period(vek.subject_name(), vek.get().valid_from, vek.get().valid_to, now))
+        return problem;
+    if (auto problem = check_authority(intermediate, now))
+        return problem;
+    return check_authority(ark, now);
+}
+
+static std::string path_of(const X509Certificate &vek, const X509Certificate &intermediate,
+                           const X509Certificate &ark) {
+    return vek.subject_name() + " <- " + intermediate.subject_name() + " <- " + ark.subject_name();
+}
+
+// ---- the chain ----------------------------------------------------------------------------------------------------
+
+static std::shared_ptr<const X509Certificate> from_table(ByteView entry, std::string_view where) {
+    if (entry.empty())
+        return nullptr;
+    const auto der = certificate_der(entry, where);
+    if (!der)
+        return nullptr;
+    auto parsed = X509Certificate::parse(*der, where);
+    if (!parsed)
+        return nullptr;
+    return std::make_shared<const X509Certificate>(std::move(*parsed));
+}
+
+std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &vek, const CertTable &table,
+                                                       const std::optional<Bytes> &emulated_ark, std::time_t now) {
+    const auto brought = from_table(table.ask, "cert_table.ask");
+    Problem first;
+    const auto attempt = [&](const std::shared_ptr<const X509Certificate> &intermediate,
+                             const std::shared_ptr<const X509Certificate> &ark) {
+        auto problem = check_path(vek, *intermediate, *ark, now);
+        if (problem && !first)
+            first = std::move(problem);
+        return !problem;
+    };
+
+    // AMD: a carried intermediate of the issuer's name, or a newer one that the host brought, under a pinned ARK
+    for (const AmdCertificate &ark : amd_certificates()) {
+        if (ark.role != "ARK")
+            continue;
+        for (const AmdCertificate &carried : amd_certificates()) {
+            if (carried.role == "ARK" || carried.product != ark.product ||
+                !equal(carried.certificate->subject(), vek.issuer()))
+                continue;
+            const VekKind kind = carried.role == "ASVK" ? VekKind::vlek : VekKind::vcek;
+            const auto accepted = [&](const std::shared_ptr<const X509Certificate> &intermediate) {
+                return TrustedChain{.emulated = false,
+                                    .product = ark.product,
+                                    .kind = kind,
+                                    .intermediate = intermediate,
+                                    .ark = ark.certificate,
+                                    .path = path_of(vek, *intermediate, *ark.certificate)};
+            };
+            if (attempt(carried.certificate, ark.certificate))
+                return accepted(carried.certificate);
+            if (brought && equal(brought->subject(), vek.issuer()) &&
+                !equal(brought->der(), carried.certificate->der()) && attempt(brought, ark.certificate))
+                return accepted(brought);
+        }
+    }
+
+    // emulated: only under the very ARK that the caller named; what evidence calls its ARK plays no part
+    if (emulated_ark) {
+        auto parsed = X509Certificate::parse(*emulated_ark, "emulated_ark");
+        if (!parsed)
+            return std::unexpected(ChainProblem{to_string(parsed.error()), "a DER certificate of an emulated ARK"});
+        const auto ark = std::make_shared<const X509Certificate>(std::move(*parsed));
+        if (!brought)
+            return std::unexpected(
+                ChainProblem{"the certificate table has no readable ASK", "an ASK issued by " + ark->subject_name()});
+        first.reset(); // AMD's intermediates may share a name with the emulated ones: their problem is not ours
+        if (attempt(brought, ark))
+            return TrustedChain{.emulated = true,
+                                .product = std::nullopt,
+                                .kind = std::nullopt,
+                                .intermediate = brought,
+                                .ark = ark,
+                                .path = "EMULATED: " + path_of(vek, *brought, *ark)};
+    }
+
+    if (first)
+        return std::unexpected(std::move(*first));
+    std::string found = vek.subject_name() + " is issued by " + vek.issuer_name() + ", no AMD intermediate";
+    if (const auto claimed = from_table(table.ark, "cert_table.ark"))
+        found += "; the evidence's own root is " + claimed->subject_name() + " (SPKI SHA-256 " +
+                 hex(spki_digest(*claimed)) + ")";
+    return std::unexpected(ChainProblem{std::move(found), "a chain to a pinned AMD ARK"});
+}
+
+// ---- revocation -----------------------------------------------------------------------------------------------------
+
+std::expected<std::string, ChainProblem> check_revocation(ByteView crl, const TrustedChain &chain, std::time_t now) {
+    struct Crl {
+        mbedtls_x509_crl value;
+        Crl() { mbedtls_x509_crl_init(&value); }
+        ~Crl() { mbedtls_x509_crl_free(&value); }
+        Crl(const Crl &) = delete;
+        Crl &operator=(const Crl &) = delete;
+    } list;
+    const auto view = [](const mbedtls_x509_buf &buffer) {
+        return ByteView{reinterpret_cast<const std::byte *>(buffer.p), buffer.len};
+    };
+    const std::string ark = chain.ark->subject_name();
+    if (crl.empty())
+        return std::unexpected(ChainProblem{"no CRL in the certificate table", "a CRL of " + ark});
+    if (mbedtls_x509_crl_parse_der(&list.value, u8(crl), crl.size()) != 0 || list.value.raw.len != crl.size())
+        return std::unexpected(ChainProblem{"a CRL that cannot be read", "a CRL of " + ark + " in DER"});
+    if (!equal(view(list.value.issuer_raw), chain.ark->subject()))
+        return std::unexpected(ChainProblem{"a CRL of another issuer", "a CRL of " + ark});
+    if (mbedtls_x509_crt_check_key_usage(&chain.ark->get(), MBEDTLS_X509_KU_CRL_SIGN) != 0)
+        return std::unexpected(ChainProblem{ark + " may not sign CRLs", "keyUsage cRLSign"});
+    if (auto problem = check_signature("the CRL", crl, *chain.ark))
+        return std::unexpected(std::move(*problem));
+    // a list without an end would let a host replay an old one for ever
+    if (list.value.next_update.year == 0)
+        return std::unexpected(ChainProblem{"a CRL without next update", "a CRL with an end"});
+    if (auto problem = check_period("the CRL", list.value.this_update, list.value.next_update, now))
+        return std::unexpected(std::move(*problem));
+    std::size_t entries = 0;
+    for (const mbedtls_x509_crl_entry *entry = &list.value.entry; entry != nullptr && entry->raw.len != 0;
+         entry = entry->next, ++entries)
+        for (const auto &certificate : {chain.intermediate, chain.ark})
+            if (equal(view(entry->serial), view(certificate->get().serial)))
+                return std::unexpected(ChainProblem{certificate->subject_name() + " (serial " +
+                                                        hex(view(entry->serial)) + ") is revoked since " +
+                                                        text_of(entry->revocation_date),
+                                                    "not revoked"});
+    return "CRL of " + ark + " of " + text_of(list.value.this_update) + " lists " + std::to_string(entries) +
+           " serials, none of this chain";
+}
+
+} // namespace cvmin

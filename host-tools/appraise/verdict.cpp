@@ -1,0 +1,165 @@
+#include "host-tools/appraise/verdict.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace cvmin {
+
+std::string format_time(std::time_t time) {
+    std::tm utc{};
+    char text[40];
+    if (gmtime_r(&time, &utc) == nullptr || std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
+        return "(no time)";
+    return text;
+}
+
+Result<std::time_t> parse_time(std::string_view text) {
+    constexpr std::string_view shape = "dddd-dd-ddTdd:dd:ddZ";
+    if (text.size() != shape.size())
+        return fail(Errc::malformed, "time");
+    std::array<int, 6> part{};
+    std::size_t index = 0;
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        if (shape[i] == 'd') {
+            if (text[i] < '0' || text[i] > '9')
+                return fail(Errc::malformed, "time", i);
+            part[index] = part[index] * 10 + (text[i] - '0');
+        } else if (text[i] != shape[i]) {
+            return fail(Errc::malformed, "time", i);
+        } else {
+            ++index;
+        }
+    }
+    std::tm utc{};
+    utc.tm_year = part[0] - 1900;
+    utc.tm_mon = part[1] - 1;
+    utc.tm_mday = part[2];
+    utc.tm_hour = part[3];
+    utc.tm_min = part[4];
+    utc.tm_sec = part[5];
+    const std::time_t time = timegm(&utc);
+    if (format_time(time) != text) // the 30th of February, 25 o'clock, a leap second: normalised to something else
+        return fail(Errc::out_of_range, "time");
+    return time;
+}
+
+static std::string headline(const Appraisal &appraisal) {
+    std::string text = appraisal.accepted ? "ACCEPTED" : "REFUSED";
+    if (appraisal.verdict.emulated())
+        text += " (EMULATED: vouched for by an emulated ARK, not by AMD)";
+    return text;
+}
+
+// Long hex in the middle of a text is cut to its ends.
+static std::string abbreviated(const std::string &text) {
+    constexpr std::size_t longest = 24;
+    constexpr std::size_t kept = 8;
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t end = std::min(text.find_first_not_of("0123456789abcdef", at), text.size());
+        if (end - at > longest)
+            out += text.substr(at, kept) + "..." + text.substr(end - kept, kept);
+        else
+            out += text.substr(at, end - at);
+        if (end < text.size())
+            out += text[end];
+        at = end + 1;
+    }
+    return out;
+}
+
+// Names and reasons come out of certificates and claims: nothing that moves a cursor or colours a line.
+static std::string printable(std::string text) {
+    for (char &c : text)
+        if (c < 0x20 || c > 0x7e)
+            c = '?';
+    return text;
+}
+
+std::string verdict_table(const Appraisal &appraisal, const Expectations &expectations) {
+    const Verdict &verdict = appraisal.verdict;
+    std::size_t width = 0;
+    for (const Check &check : verdict.checks())
+        width = std::max(width, check.name.size());
+
+    std::string out = headline(appraisal) + "\n";
+    out += "at " + format_time(expectations.now) + ", launch digests from " +
+           printable(expectations.measurement_source.empty() ? "the command line" : expectations.measurement_source) +
+           "\n\n";
+    std::array<std::size_t, 4> count{};
+    for (const Check &check : verdict.checks()) {
+        ++count[static_cast<std::size_t>(check.outcome)];
+        const bool failed = check.outcome == Outcome::failed;
+        const bool whole = failed || check.name == "snp.measurement";
+        const auto shown = [&](const std::string &text) { return printable(whole ? text : abbreviated(text)); };
+        const std::string indent(width + 12, ' ');
+        std::string mark{failed ? "FAILED" : name(check.outcome)};
+        mark.resize(10, ' ');
+        std::string label{check.name};
+        label.resize(width, ' ');
+        out += mark + label + "  ";
+        if (whole && check.found.size() > 40) // found and wanted below each other, so that they can be compared
+            out += "found  " + shown(check.found) + "\n" + indent + "wanted " + shown(check.wanted);
+        else if (check.outcome == Outcome::not_made)
+            out += shown(check.found);
+        else if (check.outcome == Outcome::skipped && check.wanted == "skip")
+            out += "found " + shown(check.found) + "; not checked";
+        else
+            out += "found " + shown(check.found) + "; wanted " + shown(check.wanted);
+        if (check.anchor != "nothing")
+            out += "  [" + std::string{check.anchor} + "]";
+        out += "\n";
+    }
+    const auto tally = [&](Outcome outcome) {
+        return std::to_string(count[static_cast<std::size_t>(outcome)]) + " " + std::string{name(outcome)};
+    };
+    out += "\n" + headline(appraisal) + ": " + tally(Outcome::passed) + ", " + tally(Outcome::failed) + ", " +
+           tally(Outcome::not_made) + ", " + tally(Outcome::skipped) + "\n";
+    return out;
+}
+
+static std::string_view word(Outcome outcome) { // as in the schema
+    return outcome == Outcome::not_made ? "not_made" : name(outcome);
+}
+
+static std::string hex_word(std::uint64_t value) {
+    ByteArray<8> big_endian;
+    store_be(big_endian, value);
+    return hex(big_endian);
+}
+
+static Json report_json(const SnpReport &report) {
+    return {{"version", report.version},
+            {"measurement", hex(report.measurement)},
+            {"report_data", hex(report.report_data)},
+            {"host_data", hex(report.host_data)},
+            {"vmpl", report.vmpl},
+            {"policy", hex_word(report.policy)},
+            {"platform_info", hex_word(report.platform_info)},
+            {"guest_svn", report.guest_svn},
+            {"chip_id", hex(report.chip_id)},
+            {"report_id", hex(report.report_id)},
+            {"reported_tcb", hex_word(report.reported_tcb)},
+            {"committed_tcb", hex_word(report.committed_tcb)},
+            {"launch_tcb", hex_word(report.launch_tcb)},
+            {"current_tcb", hex_word(report.current_tcb)}};
+}
+
+Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) {
+    Json checks = Json::array();
+    for (const Check &check : appraisal.verdict.checks())
+        checks.push_back({{"check", check.name},
+                          {"outcome", word(check.outcome)},
+                          {"found", printable(check.found)},
+                          {"wanted", printable(check.wanted)},
+                          {"anchor", check.anchor}});
+    return {{"schema", verdict_schema},
+            {"accepted", appraisal.accepted.has_value()},
+            {"emulated", appraisal.verdict.emulated()},
+            {"time", format_time(expectations.now)},
+            {"measurement_source", printable(expectations.measurement_source)},
+            {"checks", std::move(checks)},
+            {"report", appraisal.report ? report_json(*appraisal.report) : Json{}}};
+}
+
+} // namespace cvmin

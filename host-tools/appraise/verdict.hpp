@@ -1,0 +1,19 @@
+// A verdict as a table for people and as JSON (docs/verdict.schema.json). Formats; judges nothing.
+#pragma once
+
+#include "host-tools/appraise/appraise.hpp"
+
+namespace cvmin {
+
+inline constexpr std::uint64_t verdict_schema = 1;
+
+// First and last line say ACCEPTED or REFUSED, and EMULATED where the root is an emulated one. Long hex is abbreviated,
+// but not in rows that failed and not the measurement's.
+std::string verdict_table(const Appraisal &appraisal, const Expectations &expectations);
+Json verdict_json(const Appraisal &appraisal, const Expectations &expectations);
+
+// RFC 3339 in UTC: "2026-01-31T12:00:00Z". The parser takes that form only. malformed, out_of_range.
+std::string format_time(std::time_t time);
+Result<std::time_t> parse_time(std::string_view text);
+
+} // namespace cvmin
