@@ -36,6 +36,7 @@ void print_json(const Json &json);
 int cmd_attest(int argc, char **argv);
 int cmd_boot(int argc, char **argv);
 int cmd_build(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
 int cmd_list(int argc, char **argv);

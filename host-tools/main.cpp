@@ -17,6 +17,7 @@ static constexpr Command table[] = {
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},
+    {"completion", "print a completion script for bash", cmd_completion},
 };
 
 std::span<const Command> commands() {
