@@ -4,13 +4,12 @@
 #include "host-tools/base/agent_address.hpp"
 #include "host-tools/base/json.hpp"
 #include "host-tools/base/os.hpp"
+#include "qemu/machine.hpp"
 
 #include <string>
 #include <vector>
 
 namespace cvmin {
-
-enum class Platform : std::uint8_t { emulated, snp };
 
 struct VmInfo { // vm.json in the VM's directory
     std::string name;
