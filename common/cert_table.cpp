@@ -1,8 +1,6 @@
 // Parsing and writing of the GHCB certificate table. Does not look into the certificates.
 #include "common/cert_table.hpp"
 
-#include <optional>
-
 namespace cvmin {
 
 static constexpr std::size_t guid_size = 16;
@@ -10,32 +8,27 @@ static constexpr std::size_t entry_size = guid_size + 4 + 4;
 
 using Guid = ByteArray<guid_size>;
 
-// A GUID from its text form: the first three groups are stored little-endian.
-static consteval Guid guid(const char (&text)[37]) {
-    constexpr std::size_t order[guid_size] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+// In this table a GUID stands as it is written (RFC 4122 order: AMD's tool and go-sev-guest write it so), unlike the
+// mixed-endian GUIDs of UEFI.
+static consteval Guid as_written(const char (&text)[37]) {
     Guid out{};
-    std::size_t index = 0;
-    for (std::size_t at = 0; at < 36;) {
-        if (text[at] == '-') {
-            ++at;
+    std::size_t digits = 0;
+    for (const char c : text) {
+        if (c == '-' || c == 0)
             continue;
-        }
-        unsigned value = 0;
-        for (int digit = 0; digit < 2; ++digit, ++at) {
-            const char c = text[at];
-            value = value << 4 | static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
-        }
-        out[order[index++]] = static_cast<std::byte>(value);
+        const unsigned digit = static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
+        std::byte &b = out[digits++ / 2];
+        b = b << 4 | static_cast<std::byte>(digit);
     }
     return out;
 }
 
 // AMD 56421 "GHCB", extended guest request, and AMD's SNP host interface for ASK, ARK and CRL.
-static constexpr Guid vcek_guid = guid("63da758d-e664-4564-adc5-f4b93be8accd");
-static constexpr Guid vlek_guid = guid("a8074bc2-a25a-483e-aae6-39c045a0b8a1");
-static constexpr Guid ask_guid = guid("4ab7b379-bbac-4fe4-a02f-05aef327c782");
-static constexpr Guid ark_guid = guid("c0b406a4-a803-4952-9743-3fb6014cd0ae");
-static constexpr Guid crl_guid = guid("92f81bc3-5811-4d3d-97ff-d19f88dc67ea");
+static constexpr Guid vcek_guid = as_written("63da758d-e664-4564-adc5-f4b93be8accd");
+static constexpr Guid vlek_guid = as_written("a8074bc2-a25a-483e-aae6-39c045a0b8a1");
+static constexpr Guid ask_guid = as_written("4ab7b379-bbac-4fe4-a02f-05aef327c782");
+static constexpr Guid ark_guid = as_written("c0b406a4-a803-4952-9743-3fb6014cd0ae");
+static constexpr Guid crl_guid = as_written("92f81bc3-5811-4d3d-97ff-d19f88dc67ea");
 
 Result<CertTable> parse_cert_table(ByteView bytes) {
     if (bytes.size() > max_cert_table_size)
