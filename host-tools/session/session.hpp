@@ -14,8 +14,9 @@ namespace cvmin {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
-// Retries with back-off until the guest's port answers or the deadline is over. unreachable: no such socket, nobody
-// listens (refused at once, not booted); timed_out.
+// Retries with back-off until the guest's port answers or the deadline is over. unreachable: no such socket (at once),
+// or nobody listened in the guest until the deadline (not booted); timed_out: no answer at all. An attempt under way is
+// awaited up to half a second beyond the deadline: the vsock device may not survive a client that gives up.
 Result<UniqueFd> connect_agent(const AgentAddress &address, std::uint32_t port, Deadline deadline);
 
 class Session {

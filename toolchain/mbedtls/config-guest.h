@@ -6,9 +6,9 @@
 #define MBEDTLS_HAVE_TIME_DATE
 #define MBEDTLS_NO_UDBL_DIVISION
 
-/* randomness: getrandom(2) through the platform entropy source into CTR_DRBG */
-#define MBEDTLS_ENTROPY_C
-#define MBEDTLS_CTR_DRBG_C
+/* randomness: getrandom(2) itself, by agent-min/random.cpp. mbedTLS' own entropy source would read /dev/urandom with
+ * musl, which does not wait for the kernel's generator to be seeded. */
+#define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
 
 /* primitives */
 #define MBEDTLS_AES_C

@@ -1,0 +1,107 @@
+#include "agent-min/server.hpp"
+
+#include <climits>
+
+#include <sys/epoll.h>
+
+namespace cvmin::agent {
+
+namespace {
+constexpr std::uint64_t listener_tag = UINT64_MAX; // others are slot numbers
+}
+
+Result<std::unique_ptr<Server>> Server::open(Fd listener, const TlsIdentity &identity, Service &service, Clock &clock) {
+    Fd epoll{::epoll_create1(EPOLL_CLOEXEC)};
+    if (!epoll)
+        return os_error("epoll");
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_tag}};
+    if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, listener.get(), &event) != 0)
+        return os_error("epoll");
+    return std::unique_ptr<Server>{new Server{std::move(epoll), std::move(listener), identity, service, clock}};
+}
+
+std::size_t Server::connections() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(slots_, [](const Slot &s) { return s.connection != nullptr; }));
+}
+
+int Server::wait_time(std::uint64_t now_ms, std::uint64_t limit_ms) const {
+    std::uint64_t until = now_ms + std::min<std::uint64_t>(limit_ms, INT_MAX);
+    for (const Slot &slot : slots_) {
+        if (slot.connection == nullptr)
+            continue;
+        if (slot.again)
+            return 0;
+        until = std::min(until, slot.connection->deadline_ms());
+    }
+    return static_cast<int>(std::max(until, now_ms) - now_ms);
+}
+
+Result<bool> Server::turn(std::uint64_t limit_ms) {
+    std::array<epoll_event, max_connections + 1> events{};
+    const int ready = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                                   wait_time(clock_.now_ms(), limit_ms));
+    if (ready < 0 && errno != EINTR)
+        return os_error("epoll");
+
+    bool newcomers = false;
+    for (const epoll_event &event : std::span{events}.first(static_cast<std::size_t>(std::max(ready, 0)))) {
+        if (event.data.u64 == listener_tag)
+            newcomers = true;
+        else
+            slots_[event.data.u64].again = true;
+    }
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        Slot &slot = slots_[i];
+        if (slot.connection == nullptr)
+            continue;
+        const std::uint64_t now = clock_.now_ms(); // a step may take long: a report, a handshake
+        if (std::exchange(slot.again, false) || now >= slot.connection->deadline_ms())
+            step(i, now);
+    }
+    if (newcomers) // last: a slot that was freed above must not get events meant for its predecessor
+        accept_new(clock_.now_ms());
+    return stopped_;
+}
+
+void Server::step(std::size_t index, std::uint64_t now_ms) {
+    Slot &slot = slots_[index];
+    const Wish wish = slot.connection->step(now_ms);
+    if (slot.connection->stop_requested())
+        stopping_ = true;
+    if (wish == Wish::close) {
+        stopped_ = stopped_ || slot.connection->stop_requested();
+        slot = Slot{}; // closing the socket takes it out of epoll
+        return;
+    }
+    slot.again = wish == Wish::again;
+    const std::uint32_t wanted = wish == Wish::write ? EPOLLOUT : EPOLLIN;
+    if (wish == Wish::again || wanted == slot.events)
+        return;
+    epoll_event event{.events = wanted, .data = {.u64 = index}};
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, slot.connection->fd(), &event) != 0)
+        slot = Slot{}; // it could not be woken again
+    else
+        slot.events = wanted;
+}
+
+void Server::accept_new(std::uint64_t now_ms) {
+    for (int i = 0; i < max_accepts_per_turn; ++i) {
+        Fd socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+        if (!socket)
+            return; // nobody left, or a peer that is gone already
+        const auto free = std::ranges::find(slots_, nullptr, [](const Slot &s) { return s.connection.get(); });
+        if (free == slots_.end() || stopping_)
+            continue; // accept and close: a clear answer, and the queue does not fill up
+        const int fd = socket.get();
+        auto connection = Connection::open(next_id_++, std::move(socket), identity_, service_, now_ms);
+        if (!connection)
+            continue;
+        epoll_event event{.events = EPOLLIN, .data = {.u64 = static_cast<std::uint64_t>(free - slots_.begin())}};
+        if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+            continue;
+        *free = Slot{std::move(*connection), EPOLLIN, false};
+    }
+}
+
+} // namespace cvmin::agent

@@ -1,0 +1,56 @@
+// What the agent does for a request, and for whom: the meaning of common/protocol.hpp. Knows nothing of sockets or TLS.
+#pragma once
+
+#include "agent-min/report_source.hpp"
+#include "agent-min/secret_store.hpp"
+#include "common/claims.hpp"
+#include "common/protocol.hpp"
+
+namespace cvmin::agent {
+
+class Channel { // the TLS connection that a request came over
+  public:
+    virtual Result<ByteArray<exporter_size>> exporter(ByteView nonce) = 0;
+
+  protected:
+    ~Channel() = default;
+};
+
+struct Peer {         // what is known of a connection
+    std::uint64_t id; // never used twice: what a connection put belongs to it alone
+    Channel &channel;
+    bool attested = false; // it has taken evidence
+};
+
+struct Timings { // microseconds since boot
+    std::uint64_t start = 0, listening = 0, ready = 0;
+};
+
+struct Reply {
+    Response response;
+    bool close = false; // end the connection after the reply
+    bool stop = false;  // end the CVM after the reply
+};
+
+class Service {
+  public:
+    Service(ReportSource &source, SecretStore &secrets, const PublicKey &key, const Timings &timings)
+        : source_(source), secrets_(secrets), key_(key), timings_(timings) {}
+
+    // One request, without its frame header. Never fails: what goes wrong is a Failure to the peer.
+    Reply handle(ByteView message, Peer &peer);
+
+  private:
+    Reply on(const request::Hello &, Peer &) const;
+    Reply on(const request::Attest &attest, Peer &peer);
+    Reply on(const request::PutSecret &put, Peer &peer);
+    Reply on(const request::SecretDigest &digest, Peer &peer) const;
+    Reply on(const request::Stop &, Peer &) const;
+
+    ReportSource &source_;
+    SecretStore &secrets_;
+    PublicKey key_;
+    Timings timings_;
+};
+
+} // namespace cvmin::agent

@@ -1,0 +1,326 @@
+// The agent's server against the real client, over a Unix socket: TLS 1.3, binding, secrets, and hostile peers. The
+// server runs in a child process; its event loop is the one of the guest, only the listener's kind differs.
+#include "agent-min/server.hpp"
+#include "common/evidence.hpp"
+#include "host-tools/session/session.hpp"
+#include "tests/unit/agent_fakes.hpp"
+
+#include <csignal>
+#include <string>
+#include <thread>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace cvmin;
+using namespace cvmin::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+class QuickClock final : public agent::Clock { // ten times as fast: time limits are tried in a tenth of their time
+  public:
+    std::uint64_t now_us() override { return clock_.now_us() * speed; }
+    static constexpr std::uint64_t speed = 10;
+
+  private:
+    agent::BootClock clock_;
+};
+
+sockaddr_un address_of(const std::string &path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    return address;
+}
+
+// Runs the agent's server on a socket in a directory of its own; exit code 0 after a stop request.
+[[noreturn]] void serve(const std::string &path) {
+    agent::Fd listener{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    const sockaddr_un address = address_of(path);
+    if (::bind(listener.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0 ||
+        ::listen(listener.get(), 128) != 0)
+        ::_exit(10);
+    auto identity = agent::TlsIdentity::make();
+    if (!identity)
+        ::_exit(11);
+    FakeSource source;
+    FakePages pages;
+    agent::SecretStore secrets{pages};
+    agent::Service service{source, secrets, (*identity)->public_key(), {1, 2, 3}};
+    QuickClock clock;
+    auto server = agent::Server::open(std::move(listener), **identity, service, clock);
+    if (!server)
+        ::_exit(12);
+    for (;;) {
+        const auto stopped = (*server)->turn(20); // the kernel waits in real time, which is slower than this clock
+        if (!stopped)
+            ::_exit(13);
+        if (*stopped)
+            ::_exit((*server)->connections() == 0 || source.last != ByteArray<64>{} ? 0 : 14);
+    }
+}
+
+struct Agent {
+    std::string directory, path;
+    pid_t pid = -1;
+};
+Agent agent_process;
+
+int start_agent(void **) {
+    char name[] = "/tmp/cvmin-agent-XXXXXX";
+    if (::mkdtemp(name) == nullptr)
+        return 1;
+    agent_process = {name, std::string{name} + "/s", -1};
+    agent_process.pid = ::fork();
+    if (agent_process.pid == 0)
+        serve(agent_process.path);
+    return agent_process.pid < 0;
+}
+
+int stop_agent(void **) {
+    ::kill(agent_process.pid, SIGKILL);
+    ::waitpid(agent_process.pid, nullptr, 0);
+    ::unlink(agent_process.path.c_str());
+    ::rmdir(agent_process.directory.c_str());
+    return 0;
+}
+
+Deadline in(std::chrono::milliseconds time) {
+    return std::chrono::steady_clock::now() + time;
+}
+
+UniqueFd connect_plain() { // no "CONNECT" here: the server side of vsock is a plain stream
+    const sockaddr_un address = address_of(agent_process.path);
+    for (int i = 0; i < 500; ++i) {
+        UniqueFd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+        if (::connect(fd.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0)
+            return fd;
+        std::this_thread::sleep_for(10ms);
+    }
+    return {};
+}
+
+Result<Session> open_session() {
+    return Session::open(connect_plain(), in(10s));
+}
+
+// Whether the agent answers a new connection as it should.
+bool agent_answers() {
+    auto session = open_session();
+    if (!session)
+        return false;
+    const auto response = session->request(request::Hello{}, in(10s));
+    return response && std::holds_alternative<response::Hello>(*response);
+}
+
+// Whether the peer has closed within `time`.
+bool closed_within(const UniqueFd &fd, std::chrono::milliseconds time) {
+    const Deadline deadline = in(time);
+    char byte;
+    while (std::chrono::steady_clock::now() < deadline) {
+        const ssize_t got = ::recv(fd.get(), &byte, 1, MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno == ECONNRESET))
+            return true;
+        if (got < 0)
+            std::this_thread::sleep_for(10ms);
+    }
+    return false;
+}
+
+std::optional<PeerErrc> failure_of(const Result<Response> &response) {
+    if (!response || !std::holds_alternative<response::Failure>(*response))
+        return std::nullopt;
+    return std::get<response::Failure>(*response).code;
+}
+
+} // namespace
+
+static void evidence_carries_the_exporter_and_key_that_the_client_sees(void **) {
+    auto session = open_session();
+    assert_true(session.has_value());
+    const Bytes nonce = to_bytes(filled<32>(0x3c));
+    const auto response = session->request(request::Attest{nonce}, in(10s));
+    assert_true(response && std::holds_alternative<response::Evidence>(*response));
+    const auto evidence = parse_evidence(std::get<response::Evidence>(*response).evidence);
+    assert_true(evidence.has_value());
+    const auto claims = parse_claims(evidence->claims);
+    const auto ours = session->exporter(nonce);
+    assert_true(claims && ours && claims->exporter == *ours);
+    assert_true(claims->key == session->peer_key());
+    assert_true(claims->nonce == nonce);
+    const auto other = session->exporter(filled<32>(0x3d));
+    assert_true(other && claims->exporter != *other);
+}
+
+static void two_connections_have_one_key_and_two_exporters(void **) {
+    auto one = open_session();
+    auto two = open_session();
+    assert_true(one && two);
+    const auto nonce = filled<32>(1);
+    const auto a = one->exporter(nonce), b = two->exporter(nonce);
+    assert_true(a && b && *a != *b);
+    assert_true(one->peer_key() == two->peer_key());
+}
+
+static void a_secret_is_put_and_confirmed_and_not_given_back(void **) {
+    auto session = open_session();
+    assert_true(session.has_value());
+    const Bytes value(max_secret_size, std::byte{0x5e});
+    assert_true(failure_of(session->request(request::PutSecret{"big", Secret{Bytes{value}}}, in(10s))) ==
+                PeerErrc::not_attested);
+    assert_true(session->request(request::Attest{Bytes(32)}, in(10s)).has_value());
+    const auto stored = session->request(request::PutSecret{"big", Secret{Bytes{value}}}, in(10s));
+    assert_true(stored && std::get<response::Stored>(*stored).digest == sha256(value));
+    const auto digest = session->request(request::SecretDigest{"big"}, in(10s));
+    assert_true(digest && std::get<response::Stored>(*digest).digest == sha256(value));
+
+    auto other = open_session();
+    assert_true(other && other->request(request::Attest{Bytes(32)}, in(10s)).has_value());
+    assert_true(failure_of(other->request(request::SecretDigest{"big"}, in(10s))) == PeerErrc::unknown_name);
+    assert_true(failure_of(other->request(request::PutSecret{"big", Secret{Bytes{value}}}, in(10s))) ==
+                PeerErrc::exists);
+}
+
+static void many_requests_go_over_one_connection(void **) {
+    auto session = open_session();
+    assert_true(session.has_value());
+    for (unsigned i = 0; i < 100; ++i) {
+        const auto response = session->request(request::Attest{to_bytes(filled<32>(i))}, in(10s));
+        assert_true(response && std::holds_alternative<response::Evidence>(*response));
+    }
+}
+
+static void garbage_of_every_length_ends_its_connection_and_nothing_else(void **) {
+    unsigned state = 12345;
+    for (const std::size_t size : {1u, 2u, 3u, 4u, 5u, 6u, 16u, 100u, 1000u, 5000u, 20000u, 200000u}) {
+        Bytes garbage(size);
+        for (std::byte &b : garbage)
+            b = static_cast<std::byte>((state = state * 1103515245 + 12345) >> 16);
+        const UniqueFd fd = connect_plain();
+        [[maybe_unused]] const ssize_t sent = ::send(fd.get(), garbage.data(), garbage.size(), MSG_NOSIGNAL);
+        ::shutdown(fd.get(), SHUT_WR);
+        assert_true(closed_within(fd, 5s));
+    }
+    // a TLS record header that promises more than it brings
+    const UniqueFd fd = connect_plain();
+    const Bytes record = bytes_of("16 0301 3fff 01");
+    assert_int_equal(::send(fd.get(), record.data(), record.size(), MSG_NOSIGNAL), record.size());
+    assert_true(agent_answers());
+}
+
+static void silent_peers_are_dropped(void **) {
+    const UniqueFd silent = connect_plain();
+    const UniqueFd half = connect_plain(); // a handshake that stops after its first bytes
+    const Bytes start = bytes_of("16 0301 00ff 01");
+    assert_int_equal(::send(half.get(), start.data(), start.size(), MSG_NOSIGNAL), start.size());
+    auto idle = open_session(); // a handshake and then nothing
+    assert_true(idle.has_value());
+    const std::chrono::milliseconds limit{agent::handshake_timeout_ms / QuickClock::speed};
+    assert_false(closed_within(silent, limit / 2));
+    assert_true(closed_within(silent, limit));
+    assert_true(closed_within(half, limit));
+    std::this_thread::sleep_for(std::chrono::milliseconds{agent::idle_timeout_ms / QuickClock::speed});
+    assert_false(idle->request(request::Hello{}, in(2s)).has_value());
+    assert_true(agent_answers());
+}
+
+static void two_hundred_connections_at_once_leave_the_agent_answering(void **) {
+    std::vector<UniqueFd> crowd;
+    for (int i = 0; i < 200; ++i)
+        crowd.push_back(connect_plain());
+    std::size_t closed = 0;
+    for (const UniqueFd &fd : crowd)
+        closed += closed_within(fd, 30ms);
+    assert_true(closed >= 200 - agent::max_connections); // accepted and closed at once
+    assert_true(closed < 200);
+    crowd.clear();
+    assert_true(agent_answers());
+}
+
+static void stop_is_answered_and_ends_the_loop(void **) {
+    auto session = open_session();
+    assert_true(session.has_value());
+    const auto response = session->request(request::Stop{}, in(10s));
+    assert_true(response && std::holds_alternative<response::Stopping>(*response));
+    int status = -1;
+    assert_int_equal(::waitpid(agent_process.pid, &status, 0), agent_process.pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    start_agent(nullptr); // for the group's teardown
+}
+
+static void a_client_without_an_agent_times_out_or_is_refused(void **) {
+    int ends[2];
+    assert_int_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const UniqueFd other{ends[1]};
+    const auto before = std::chrono::steady_clock::now();
+    const auto session = Session::open(UniqueFd{ends[0]}, in(200ms));
+    assert_true(refused_with(session, Errc::timed_out));
+    assert_true(std::chrono::steady_clock::now() - before < 2s);
+
+    const auto missing = connect_agent(UnixVsock{"/nonexistent/socket"}, 5000, in(5s));
+    assert_true(refused_with(missing, Errc::unreachable));
+    const auto too_long = connect_agent(UnixVsock{"/tmp/" + std::string(200, 'x')}, 5000, in(5s));
+    assert_true(refused_with(too_long, Errc::too_large));
+}
+
+// A stand-in for vhost-device-vsock: reads the line, answers `answer`, then closes or waits.
+static Result<UniqueFd> connect_through(const std::string &answer, bool expect_retry) {
+    char name[] = "/tmp/cvmin-device-XXXXXX";
+    if (::mkdtemp(name) == nullptr)
+        abort();
+    const std::string path = std::string{name} + "/v";
+    const UniqueFd listener{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    const sockaddr_un address = address_of(path);
+    if (::bind(listener.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0 ||
+        ::listen(listener.get(), 8) != 0)
+        abort();
+    std::thread device{[&] {
+        for (int attempt = expect_retry ? 0 : 1; attempt < 2; ++attempt) {
+            const UniqueFd fd{::accept(listener.get(), nullptr, nullptr)};
+            char line[32] = {};
+            const ssize_t got = ::recv(fd.get(), line, sizeof line, 0);
+            if (std::string_view{line, static_cast<std::size_t>(std::max<ssize_t>(got, 0))} != "CONNECT 5000\n")
+                return;
+            if (attempt == 1)
+                for (const char c : answer) // in pieces: the client may not count on one read
+                    if (::send(fd.get(), &c, 1, MSG_NOSIGNAL) != 1)
+                        return;
+        }
+    }};
+    auto result = connect_agent(UnixVsock{path}, 5000, in(2s));
+    device.join();
+    ::unlink(path.c_str());
+    ::rmdir(name);
+    return result;
+}
+
+static void connect_speaks_the_device_s_handshake_and_takes_nothing_beyond_it(void **) {
+    auto fd = connect_through("OK 1073741824\nTLS", false);
+    assert_true(fd.has_value());
+    char rest[8] = {};
+    std::this_thread::sleep_for(50ms);
+    assert_int_equal(::recv(fd->get(), rest, sizeof rest, 0), 3);
+    assert_true(std::string_view{rest} == "TLS");
+    assert_true(connect_through("OK 1\n", true).has_value()); // refused once: not booted yet
+    assert_true(refused_with(connect_through("NO\n", false), Errc::unreachable));
+    assert_true(refused_with(connect_through(std::string(100, 'x'), false), Errc::unreachable));
+}
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(evidence_carries_the_exporter_and_key_that_the_client_sees),
+        cmocka_unit_test(two_connections_have_one_key_and_two_exporters),
+        cmocka_unit_test(a_secret_is_put_and_confirmed_and_not_given_back),
+        cmocka_unit_test(many_requests_go_over_one_connection),
+        cmocka_unit_test(garbage_of_every_length_ends_its_connection_and_nothing_else),
+        cmocka_unit_test(two_hundred_connections_at_once_leave_the_agent_answering),
+        cmocka_unit_test(silent_peers_are_dropped),
+        cmocka_unit_test(stop_is_answered_and_ends_the_loop),
+        cmocka_unit_test(a_client_without_an_agent_times_out_or_is_refused),
+        cmocka_unit_test(connect_speaks_the_device_s_handshake_and_takes_nothing_beyond_it),
+    };
+    return cmocka_run_group_tests(tests, start_agent, stop_agent);
+}
