@@ -1,9 +1,449 @@
+// cvmin boot: plans a CVM, has a supervisor start it, and waits until its agent answers. What it started it also
+// removes when the agent does not answer, or when it is interrupted.
 #include "host-tools/cli.hpp"
+#include "host-tools/session/session.hpp"
+#include "qemu/boot.hpp"
+#include "qemu/child.hpp"
+#include "qemu/emulated_keys.hpp"
+#include "qemu/supervisor.hpp"
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <thread>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace cvmin {
 
-int cmd_boot(int, char **) {
-    return report_error("boot", Exit::system_failure, "not built yet");
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr unsigned default_timeout_s = 60; // 6 s under TCG on an idle host
+constexpr unsigned max_timeout_s = 3600;
+constexpr seconds removal_limit{15}; // for the supervisor to end QEMU and remove the directory
+constexpr std::size_t max_packet = 64u << 10;
+
+struct Args {
+    BootOptions options;
+    std::string name;
+    unsigned timeout_s = default_timeout_s;
+    bool dry_run = false;
+    bool json = false;
+};
+
+int fail_with(const Failure &failure) {
+    return report_error("boot", static_cast<Exit>(exit_code(failure.code)), failure.text);
+}
+
+Explained<std::uint64_t> parse_policy(std::string text) {
+    std::string_view digits = text;
+    if (digits.starts_with("0x") || digits.starts_with("0X"))
+        digits.remove_prefix(2);
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+    if (error != std::errc{} || end != digits.data() + digits.size())
+        return explain(Errc::usage, "--policy: \"" + text + "\" is not a hexadecimal number of up to 64 bits");
+    return value;
+}
+
+// ---- the agent's first answer
+// ------------------------------------------------------------------------------------------
+
+Json to_json(const response::Hello &hello) {
+    return {{"version", hello.version},   {"agent", printable(hello.agent)},
+            {"start_us", hello.start_us}, {"listening_us", hello.listening_us},
+            {"ready_us", hello.ready_us}, {"report_source", printable(hello.report_source)}};
+}
+
+// Hello over TLS, tried until the deadline. The JSON is {"agent": ...} or {"error": text}.
+Json ask_agent(const AgentAddress &address, Deadline deadline) {
+    std::string last = "not tried";
+    while (Clock::now() < deadline) {
+        auto socket = connect_agent(address, agent_vsock_port, deadline);
+        if (!socket) {
+            last = to_string(socket.error());
+            std::this_thread::sleep_for(milliseconds{50}); // the device's socket is not there yet
+            continue;
+        }
+        auto session = Session::open(std::move(*socket), deadline);
+        if (!session) {
+            last = "TLS: " + to_string(session.error());
+            std::this_thread::sleep_for(milliseconds{100});
+            continue;
+        }
+        auto answer = session->request(request::Hello{}, deadline);
+        if (!answer)
+            return {{"error", "hello: " + to_string(answer.error())}};
+        if (const auto *hello = std::get_if<response::Hello>(&*answer))
+            return {{"agent", to_json(*hello)}};
+        return {{"error", "hello: the agent answered with something else"}};
+    }
+    return {{"error", last}};
+}
+
+// In a process of its own, so that the answer, a QEMU that ends and Ctrl-C can be awaited together.
+struct Asking {
+    pid_t pid = -1;
+    UniqueFd result;
+
+    ~Asking() { stop(); }
+    void stop() {
+        if (pid > 0) {
+            ::kill(pid, SIGKILL);
+            while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR)
+                ;
+            pid = -1;
+        }
+    }
+    bool start(const AgentAddress &address, Deadline deadline) {
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0)
+            return false;
+        result.reset(ends[0]);
+        UniqueFd writing{ends[1]};
+        const pid_t parent = ::getpid();
+        pid = ::fork();
+        if (pid != 0)
+            return pid > 0;
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (::getppid() != parent)
+            ::_exit(1);
+        const std::string text = ask_agent(address, deadline).dump();
+        (void)write_all(writing.get(), as_bytes(text));
+        ::_exit(0);
+    }
+};
+
+// ---- waiting
+// ------------------------------------------------------------------------------------------------------------
+
+// What is known when the agent does not answer; the reason itself nobody outside of the guest can know.
+std::string what_is_known(const BootPlan &plan, const std::filesystem::path &directory, const std::string &stage,
+                          const std::string &last_error) {
+    std::string text = "stage reached: " + stage;
+    if (!last_error.empty())
+        text += "; last attempt: " + last_error;
+    const std::string console = log_tail(directory / vm_file::console, 12);
+    if (!plan.hash_page_fits)
+        text += "\nThe hash page in memory is not the one for the kernel, initramfs and command line that QEMU was "
+                "given: OVMF "
+                "refuses them and stops without a word.";
+    else if (console.empty())
+        text += "\nThe console is empty, which is normal for a release image. The hash page fits the files, so OVMF "
+                "did not refuse "
+                "them; firmware or kernel were still starting, or stopped.";
+    if (!console.empty())
+        text += "\nThe console ends with:\n" + console;
+    if (const std::string qemu = log_tail(directory / vm_file::qemu_log, 6); !qemu.empty())
+        text += "\nQEMU said:\n" + qemu;
+    return text;
+}
+
+struct Waiting {
+    const BootPlan &plan;
+    const std::filesystem::path &directory;
+    SupervisorHandle &supervisor;
+    const UniqueFd &signals;
+    Clock::time_point began;
+    Clock::time_point deadline;
+};
+
+struct Interrupted {
+    int signal;
+};
+// The agent's answer and when it came; or a failure; or a signal.
+using Ending = std::variant<Json, Failure, Interrupted>;
+
+Ending wait_for_agent(const Waiting &w) {
+    Asking asking;
+    std::string stage = "starting QEMU";
+    std::string last_error;
+    const AgentAddress address = w.plan.machine.platform == Platform::snp
+                                     ? AgentAddress{KernelVsock{w.plan.machine.guest_cid}}
+                                     : AgentAddress{UnixVsock{w.directory / vm_file::vsock_socket}};
+    for (;;) {
+        const auto left = std::chrono::ceil<milliseconds>(w.deadline - Clock::now());
+        pollfd waiting[] = {{.fd = w.signals.get(), .events = POLLIN, .revents = 0},
+                            {.fd = w.supervisor.channel.get(), .events = POLLIN, .revents = 0},
+                            {.fd = asking.result.get(), .events = POLLIN, .revents = 0}};
+        const int ready = ::poll(waiting, std::size(waiting), static_cast<int>(std::max<long long>(left.count(), 0)));
+        if (ready < 0 && errno != EINTR)
+            return Failure{Errc::system, std::string{"poll: "} + std::strerror(errno)};
+        if (ready <= 0) {
+            if (Clock::now() < w.deadline)
+                continue;
+            return Failure{Errc::timed_out, "the agent did not answer in time; " +
+                                                what_is_known(w.plan, w.directory, stage, last_error)};
+        }
+        if (waiting[0].revents != 0) {
+            signalfd_siginfo info{};
+            (void)!::read(w.signals.get(), &info, sizeof info);
+            return Interrupted{static_cast<int>(info.ssi_signo)};
+        }
+        if (waiting[1].revents != 0) {
+            char text[max_packet];
+            const ssize_t got = ::recv(w.supervisor.channel.get(), text, sizeof text, 0);
+            if (got <= 0)
+                return Failure{Errc::system, "the supervisor ended without a word; stage reached: " + stage};
+            const auto message = parse_json(as_bytes({text, static_cast<std::size_t>(got)}), "supervisor");
+            if (!message)
+                return Failure{Errc::system, "the supervisor sent " + to_string(message.error())};
+            if (auto failed = json_string(*message, "text", "supervisor")) {
+                Failure failure{Errc::system, *failed + "\nstage reached: " + stage};
+                if (const auto code = json_string(*message, "failed", "supervisor"))
+                    for (const Errc known : {Errc::timed_out, Errc::missing, Errc::mismatch, Errc::unsupported,
+                                             Errc::busy, Errc::out_of_range, Errc::malformed, Errc::refused})
+                        if (*code == name(known))
+                            failure.code = known;
+                if (const std::string console = log_tail(w.directory / vm_file::console, 12); !console.empty())
+                    failure.text += "\nThe console ends with:\n" + console;
+                return failure;
+            }
+            if (const auto reached = json_string(*message, "stage", "supervisor")) {
+                stage = *reached;
+                if (stage == launch_stage::started && !asking.start(address, w.deadline))
+                    return Failure{Errc::system, std::string{"fork: "} + std::strerror(errno)};
+            }
+        }
+        if (waiting[2].revents != 0) {
+            std::string text;
+            char chunk[4096];
+            ssize_t got;
+            while ((got = ::read(asking.result.get(), chunk, sizeof chunk)) > 0)
+                text.append(chunk, static_cast<std::size_t>(got));
+            asking.stop();
+            asking.result.reset();
+            auto answer = parse_json(as_bytes(text), "agent");
+            if (!answer)
+                return Failure{Errc::system, "asking the agent: " + to_string(answer.error())};
+            if (answer->contains("agent")) {
+                const std::chrono::duration<double, std::milli> took = Clock::now() - w.began;
+                (*answer)["agent_answered"] = static_cast<double>(static_cast<long long>(took.count() * 10)) / 10;
+                return std::move(*answer);
+            }
+            last_error = json_string(*answer, "error", "agent").value_or("none");
+            return Failure{Clock::now() < w.deadline ? Errc::refused : Errc::timed_out,
+                           "the agent did not answer as it should; " +
+                               what_is_known(w.plan, w.directory, stage, last_error)};
+        }
+    }
+}
+
+// Closes our end, which makes the supervisor remove the VM, and waits for it.
+void remove_vm(SupervisorHandle &supervisor) {
+    supervisor.channel.reset();
+    const auto deadline = Clock::now() + removal_limit;
+    while (::waitpid(supervisor.pid, nullptr, WNOHANG) == 0) {
+        if (Clock::now() >= deadline) { // its children die with it
+            ::kill(supervisor.pid, SIGKILL);
+            ::waitpid(supervisor.pid, nullptr, 0);
+            return;
+        }
+        std::this_thread::sleep_for(milliseconds{10});
+    }
+}
+
+// A failure comes out when nothing was printed and nothing is left.
+Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock::time_point began, Accelerator &used) {
+    auto plan = make_plan(args.options, false);
+    if (!plan)
+        return std::unexpected(plan.error());
+    auto directory = VmDirectory::create(args.name);
+    if (!directory)
+        return std::unexpected(directory.error());
+    const std::filesystem::path path = directory->path();
+    const std::string vm_name = directory->name();
+    if (auto placed = place_plan(*plan, vm_name, path, accelerator, false); !placed) {
+        directory->remove();
+        return std::unexpected(placed.error());
+    }
+    used = plan->machine.accelerator;
+    for (const std::string &line : plan->notes)
+        note(line);
+    const bool emulated = plan->machine.platform == Platform::emulated;
+    if (emulated) {
+        note("platform emulated: the launch is EMULATED, memory is not encrypted; QEMU " + to_string(plan->qemu) +
+             " under " + (plan->machine.accelerator == Accelerator::kvm ? "KVM" : "TCG"));
+        const auto keys = EmulatedKeys::load_or_make(
+            EmulatedKeys::directory(), [] { note("making the emulated AMD-SP's keys, once (some seconds)"); });
+        if (!keys) {
+            directory->remove();
+            Failure failure = explain(keys.error(), EmulatedKeys::directory().native()).error();
+            if (keys.error().code != Errc::system)
+                failure.text +=
+                    "; remove that directory to have new keys made (evidence from before will then not verify)";
+            return std::unexpected(failure);
+        }
+    }
+    if (plan->altered)
+        note("an experiment: this is not the image as built, its launch digest or its boot will differ");
+
+    // from here on a signal must not leave anything behind
+    sigset_t handled;
+    sigemptyset(&handled);
+    for (int number : {SIGINT, SIGTERM, SIGHUP})
+        sigaddset(&handled, number);
+    sigset_t before;
+    ::sigprocmask(SIG_BLOCK, &handled, &before);
+    const UniqueFd signals{::signalfd(-1, &handled, SFD_CLOEXEC)};
+    auto supervisor = start_supervisor(*plan, *directory, began);
+    if (!supervisor) {
+        directory->remove();
+        return std::unexpected(supervisor.error());
+    }
+    directory->let_go();
+
+    const Waiting waiting{*plan, path, *supervisor, signals, began, began + seconds{args.timeout_s}};
+    Ending ending = wait_for_agent(waiting);
+    if (const auto *interrupted = std::get_if<Interrupted>(&ending)) {
+        remove_vm(*supervisor);
+        ::sigprocmask(SIG_SETMASK, &before, nullptr);
+        ::signal(interrupted->signal, SIG_DFL);
+        ::raise(interrupted->signal); // so that the shell sees what happened
+        return int{Exit::system_failure};
+    }
+    if (const auto *failure = std::get_if<Failure>(&ending)) {
+        remove_vm(*supervisor);
+        ::sigprocmask(SIG_SETMASK, &before, nullptr);
+        return std::unexpected(*failure);
+    }
+
+    // the VM stays; once the supervisor has recorded that, vm.json is complete
+    const std::string record = std::get<Json>(ending).dump();
+    char reply[max_packet];
+    if (::send(supervisor->channel.get(), record.data(), record.size(), MSG_NOSIGNAL) < 0 ||
+        ::recv(supervisor->channel.get(), reply, sizeof reply, 0) <= 0) {
+        remove_vm(*supervisor);
+        return report_error("boot", Exit::system_failure, "the CVM ended just after its agent had answered");
+    }
+    supervisor->channel.reset();
+    const auto info = find_vm(vm_name);
+    if (!info)
+        return report_error("boot", info.error(), vm_name);
+    if (args.json) {
+        print_json(info->details);
+        return int{Exit::ok};
+    }
+    std::printf("%s\n", vm_name.c_str());
+    note("ready in " + std::to_string(std::chrono::duration_cast<milliseconds>(Clock::now() - began).count()) +
+         " ms: " + vm_name);
+    if (emulated)
+        note("relying parties may trust this emulator by name: --trust-emulated " + EmulatedKeys::ark_file().native());
+    return int{Exit::ok};
+}
+
+int boot(const Args &args) {
+    const auto began = Clock::now();
+    Accelerator used = Accelerator::tcg;
+    auto result = boot_once(args, args.options.accelerator, began, used);
+    // the probe passed, and KVM failed the guest all the same: what "auto" promised is a guest that runs
+    if (!result && used == Accelerator::kvm && args.options.accelerator == "auto" && args.options.platform != "snp" &&
+        result.error().code == Errc::unsupported) {
+        note(result.error().text.substr(0, result.error().text.find('\n')) + ": trying again with TCG");
+        result = boot_once(args, std::string{name(Accelerator::tcg)}, began, used);
+    }
+    return result ? *result : fail_with(result.error());
+}
+
+int dry_run(const Args &args) {
+    auto plan = make_plan(args.options, true);
+    if (!plan)
+        return fail_with(plan.error());
+    if (!args.name.empty() && !valid_vm_name(args.name))
+        return report_error("boot", Exit::usage, "\"" + args.name + "\" is no name for a CVM");
+    const std::string vm_name = args.name.empty() ? "vm1" : args.name;
+    const std::filesystem::path directory = vms_directory() / vm_name;
+    if (auto fits = check_socket_paths(directory); !fits)
+        return fail_with(fits.error());
+    if (auto placed = place_plan(*plan, vm_name, directory, args.options.accelerator, true); !placed)
+        return fail_with(placed.error());
+    for (const std::string &line : plan->notes)
+        note(line);
+    const bool emulated = plan->machine.platform == Platform::emulated;
+    std::vector<std::vector<std::string>> commands;
+    if (emulated)
+        commands.push_back(vsock_device_argv(vm_name, plan->machine.vsock_device, directory / vm_file::vsock_socket));
+    commands.push_back(qemu_argv(plan->machine));
+    if (args.json) {
+        Json json = {{"schema", 1},
+                     {"platform", name(plan->machine.platform)},
+                     {"launch_digest_predicted", hex(plan->predicted)},
+                     {"commands", Json::array()}};
+        for (const auto &command : commands)
+            json["commands"].push_back(command);
+        print_json(json);
+        return Exit::ok;
+    }
+    for (const auto &command : commands)
+        std::printf("%s\n", shell_quote(command).c_str());
+    return Exit::ok;
+}
+
+} // namespace
+
+int cmd_boot(int argc, char **argv) {
+    Args args;
+    std::string policy, host_data, kernel, append;
+    CLI::App app{"Boot an image as a CVM and wait until its agent answers. Prints the CVM's name.", "cvmin boot"};
+    app.add_option("--image", args.options.image_json, "image.json, as cvmin build wrote it")->required();
+    app.add_option("--name", args.name, "name of the CVM (default: vm1, vm2, ...)");
+    app.add_option("--vcpus", args.options.vcpus, "number of vCPUs")->capture_default_str();
+    app.add_option("--cpu", args.options.cpu_model, "QEMU's CPU model; decides the launch digest")
+        ->capture_default_str();
+    app.add_option("--memory", args.options.memory_mib, "guest memory in MiB")->capture_default_str();
+    app.add_option("--platform", args.options.platform, "snp, emulated, or auto: snp where the host has it")
+        ->check(CLI::IsMember({"auto", "emulated", "snp"}))
+        ->capture_default_str();
+    app.add_option("--accel", args.options.accelerator, "kvm, tcg, or auto: kvm where it works (platform emulated)")
+        ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
+        ->capture_default_str();
+    app.add_option("--policy", policy, "guest policy in hexadecimal (default: the image's)");
+    app.add_option("--host-data", host_data, "HOST_DATA of the launch: 32 bytes in hexadecimal");
+    app.add_option("--timeout", args.timeout_s, "seconds to wait for the agent")
+        ->check(CLI::Range(1u, max_timeout_s))
+        ->capture_default_str();
+    app.add_flag("--dry-run", args.dry_run, "print the commands and stop");
+    app.add_flag("--json", args.json, "print the CVM's description as JSON");
+    const auto experiments = "Experiments (the launch digest, or the boot, then differs from the image's)";
+    auto *kernel_option = app.add_option("--kernel", kernel, "another kernel than the image's")->group(experiments);
+    auto *append_option =
+        app.add_option("--append", append, "another command line than the image's")->group(experiments);
+    app.add_option(
+           "--hash-page", args.options.hash_page,
+           "measured page for OVMF: computed (over what QEMU is given), from-image, none, or a file of 4096 bytes")
+        ->capture_default_str()
+        ->group(experiments);
+    app.footer("Example: cvmin boot --image out/image.json --name demo\n"
+               "See docs/boot.md; cvmin list, describe, console, stop.");
+    if (const auto done = parse_options(app, argc, argv))
+        return *done;
+    if (!policy.empty()) {
+        const auto value = parse_policy(policy);
+        if (!value)
+            return fail_with(value.error());
+        args.options.policy = *value;
+    }
+    if (!host_data.empty()) {
+        const auto value = parse_hex_exactly<32>(host_data, "--host-data");
+        if (!value)
+            return report_error("boot", Exit::usage, "--host-data: 32 bytes in hexadecimal are wanted");
+        args.options.host_data = *value;
+    }
+    if (kernel_option->count() != 0)
+        args.options.kernel = kernel;
+    if (append_option->count() != 0)
+        args.options.append = append;
+    return args.dry_run ? dry_run(args) : boot(args);
 }
 
 } // namespace cvmin

@@ -1,9 +1,46 @@
+// cvmin list: the CVMs of this user, also those that are starting.
 #include "host-tools/cli.hpp"
+#include "qemu/vm.hpp"
+
+#include <cstdio>
 
 namespace cvmin {
 
-int cmd_list(int, char **) {
-    return report_error("list", Exit::system_failure, "not built yet");
+int cmd_list(int argc, char **argv) {
+    bool as_json = false;
+    CLI::App app{"List the CVMs of this user.", "cvmin list"};
+    app.add_flag("--json", as_json, "print JSON");
+    app.footer("Example: cvmin list --json");
+    if (const auto done = parse_options(app, argc, argv))
+        return *done;
+    const std::vector<VmInfo> vms = list_vms();
+    if (as_json) {
+        Json json = {{"schema", 1}, {"vms", Json::array()}};
+        for (const VmInfo &vm : vms)
+            json["vms"].push_back({{"name", vm.name},
+                                   {"state", vm.running ? "running" : "starting"},
+                                   {"platform", name(vm.platform)},
+                                   {"accelerator", vm.details.value("accelerator", "")},
+                                   {"cpu_model", vm.cpu_model},
+                                   {"vcpus", vm.vcpus},
+                                   {"memory_mib", vm.details.value("memory_mib", 0u)},
+                                   {"started", vm.details.value("started", "")},
+                                   {"image", vm.image_json.native()}});
+        print_json(json);
+        return Exit::ok;
+    }
+    if (vms.empty()) {
+        note("no CVMs");
+        return Exit::ok;
+    }
+    std::printf("%-16s %-9s %-9s %-5s %-12s %5s %8s  %s\n", "NAME", "STATE", "PLATFORM", "ACCEL", "CPU", "VCPUS",
+                "MEMORY", "STARTED");
+    for (const VmInfo &vm : vms)
+        std::printf("%-16s %-9s %-9s %-5s %-12s %5u %4u MiB  %s\n", vm.name.c_str(),
+                    vm.running ? "running" : "starting", vm.platform == Platform::snp ? "snp" : "EMULATED",
+                    vm.details.value("accelerator", "").c_str(), vm.cpu_model.c_str(), vm.vcpus,
+                    vm.details.value("memory_mib", 0u), vm.details.value("started", "").c_str());
+    return Exit::ok;
 }
 
 } // namespace cvmin

@@ -137,7 +137,8 @@ int Child::stop(std::chrono::milliseconds grace) {
     return status_.value_or(0);
 }
 
-Result<Captured> run_captured(const std::vector<std::string> &argv, std::chrono::milliseconds limit) {
+Result<Captured> run_captured(const std::vector<std::string> &argv, std::chrono::milliseconds limit,
+                              std::string_view enough) {
     constexpr std::size_t kept = 64u << 10;
     const auto deadline = std::chrono::steady_clock::now() + limit;
     int ends[2];
@@ -162,6 +163,10 @@ Result<Captured> run_captured(const std::vector<std::string> &argv, std::chrono:
         if (got <= 0)
             break;
         captured.output.append(chunk, std::min(static_cast<std::size_t>(got), kept - captured.output.size()));
+        if (!enough.empty() && captured.output.find(enough) != std::string::npos) {
+            child.signal(SIGKILL);
+            break;
+        }
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     const auto status = child.wait(left);

@@ -42,11 +42,13 @@ class Child {
     std::optional<int> status_;
 };
 
-// Runs to its end with standard output and error together captured (at most 64 KiB are kept). timed_out: killed.
+// Runs to its end with standard output and error together captured (at most 64 KiB are kept), or until `enough` is
+// among the output: then it is killed, and the status is 128 + SIGKILL. timed_out: killed.
 struct Captured {
     int status = 0;
     std::string output;
 };
-Result<Captured> run_captured(const std::vector<std::string> &argv, std::chrono::milliseconds limit);
+Result<Captured> run_captured(const std::vector<std::string> &argv, std::chrono::milliseconds limit,
+                              std::string_view enough = {});
 
 } // namespace cvmin

@@ -133,6 +133,9 @@ std::string shell_quote(const std::vector<std::string> &argv) {
 // ---- probing
 // ---------------------------------------------------------------------------------------------------------
 
+// QEMU's words when KVM cannot go on with a guest.
+static constexpr std::string_view kvm_gave_up = "KVM internal error";
+
 static std::string first_line(std::string_view text) {
     return std::string{text.substr(0, text.find('\n'))};
 }
@@ -167,10 +170,12 @@ Explained<void> probe_kvm(std::string_view cpu_model, const std::filesystem::pat
     const UniqueFd device{::open("/dev/kvm", O_RDWR | O_CLOEXEC)};
     if (!device)
         return explain(Errc::unsupported, std::string{"/dev/kvm: "} + std::strerror(errno));
-    // A ROM whose first instruction ends QEMU with a status that nothing else gives: /dev/kvm may be there and not
-    // work (nested, paravirtual), which shows only when a vCPU is made and runs.
+    // A ROM that ends QEMU with a status that nothing else gives. /dev/kvm may be there and not work (nested,
+    // paravirtual): that shows only when a vCPU is made and runs. The first two instructions are what firmware starts
+    // its FPU with; a KVM that must emulate guest code fails there.
     constexpr std::size_t rom_size = 64u << 10, reset_vector = rom_size - 16;
-    constexpr std::uint8_t code[] = {0xb0, 0x31,        // mov $0x31, %al
+    constexpr std::uint8_t code[] = {0x9b, 0xdb, 0xe3,  // finit
+                                     0xb0, 0x31,        // mov $0x31, %al
                                      0xe6, 0xf4,        // out %al, $0xf4
                                      0xf4, 0xeb, 0xfd}; // hlt; jmp back to it
     constexpr int expected_status = 0x31 << 1 | 1;      // isa-debug-exit
@@ -184,14 +189,20 @@ Explained<void> probe_kvm(std::string_view cpu_model, const std::filesystem::pat
         run_captured({std::string{qemu_program}, "-accel", "kvm", "-machine", "q35", "-cpu", std::string{cpu_model},
                       "-m", "16", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-bios",
                       file.string(), "-device", "isa-debug-exit,iobase=0xf4,iosize=1"},
-                     limit);
+                     limit, kvm_gave_up);
     ::unlink(file.c_str());
     if (!run && run.error().code == Errc::timed_out)
         return explain(Errc::unsupported, "KVM is there but ran nothing within 5 s");
     if (!run)
         return explain(run.error(), qemu_program);
-    if (run->status != expected_status)
-        return explain(Errc::unsupported, "KVM is there but does not work: " + first_line(run->output));
+    if (run->status != expected_status) {
+        // QEMU warns about every CPU feature that the host lacks before it says what matters
+        const std::size_t reason = run->output.find(kvm_gave_up);
+        const std::size_t error = reason != std::string::npos ? reason : run->output.find("error");
+        return explain(Errc::unsupported,
+                       "KVM is there but does not work: " +
+                           first_line(error == std::string::npos ? run->output : run->output.substr(error)));
+    }
     return {};
 }
 

@@ -18,9 +18,8 @@ std::string_view name(Platform platform);
 enum class Accelerator : std::uint8_t { tcg, kvm };
 std::string_view name(Accelerator accelerator);
 
-inline constexpr unsigned min_memory_mib = 64;        // firmware, kernel and initramfs need this to unpack
-inline constexpr unsigned max_memory_mib = 1u << 20;  // 1 TiB: above it QEMU's address map moves
-inline constexpr std::size_t max_command_line = 2047; // of the kernel: COMMAND_LINE_SIZE of x86, less its NUL
+inline constexpr unsigned min_memory_mib = 64;       // firmware, kernel and initramfs need this to unpack
+inline constexpr unsigned max_memory_mib = 1u << 20; // 1 TiB: above it QEMU's address map moves
 
 // Where the C-bit is: CPUID 0x8000001F EBX.
 struct SevCpu {

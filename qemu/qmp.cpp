@@ -102,15 +102,28 @@ Result<void> Qmp::fill(Deadline deadline) {
     }
 }
 
-Result<QmpMessage> Qmp::next(Deadline deadline) {
-    for (;;) {
-        if (const std::size_t end = buffer_.find('\n'); end != std::string::npos) {
-            const std::string line = buffer_.substr(0, end);
-            buffer_.erase(0, end + 1);
-            return parse_qmp_line(line);
-        }
+Result<std::optional<QmpMessage>> Qmp::buffered() {
+    const std::size_t end = buffer_.find('\n');
+    if (end == std::string::npos) {
         if (buffer_.size() > max_qmp_line)
             return fail(Errc::too_large, "qmp.line", buffer_.size());
+        return std::nullopt;
+    }
+    const std::string line = buffer_.substr(0, end);
+    buffer_.erase(0, end + 1);
+    CVMIN_TRY(message, parse_qmp_line(line));
+    if (message.kind == QmpMessage::Kind::event && message.text == "STOP")
+        stopped_ = true;
+    if (message.kind == QmpMessage::Kind::event && message.text == "RESUME")
+        stopped_ = false;
+    return message;
+}
+
+Result<QmpMessage> Qmp::next(Deadline deadline) {
+    for (;;) {
+        CVMIN_TRY(message, buffered());
+        if (message)
+            return std::move(*message);
         CVMIN_CHECK(fill(deadline));
     }
 }
@@ -173,24 +186,23 @@ Result<Json> Qmp::execute(std::string_view command, const Json &arguments, Deadl
     }
 }
 
-Result<void> Qmp::skip_events() {
+Result<void> Qmp::take_events() {
     char chunk[4096];
     for (;;) {
         const ssize_t got = ::recv(fd_.get(), chunk, sizeof chunk, MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
-            break;
+            return {};
         if (got <= 0)
             return fail(Errc::unreachable, "qmp");
         buffer_.append(chunk, static_cast<std::size_t>(got));
-        // nothing is asked: whole lines are events, and what follows the last newline may be the start of an answer
-        if (const std::size_t end = buffer_.rfind('\n'); end != std::string::npos)
-            buffer_.erase(0, end + 1);
-        if (buffer_.size() > max_qmp_line)
-            return fail(Errc::too_large, "qmp.line", buffer_.size());
+        for (;;) {
+            CVMIN_TRY(message, buffered());
+            if (!message)
+                break;
+        }
     }
-    return {};
 }
 
 } // namespace cvmin

@@ -1,5 +1,5 @@
-// A small QMP client (QEMU Machine Protocol): one connection, one command at a time, events skipped.
-// Not responsible for starting QEMU, nor for what commands mean.
+// A small QMP client (QEMU Machine Protocol): one connection, one command at a time; of the events only STOP and RESUME
+// are remembered. Not responsible for starting QEMU, nor for what commands mean.
 #pragma once
 
 #include "host-tools/base/json.hpp"
@@ -42,14 +42,17 @@ class Qmp {
     static Result<Qmp> connect(const std::filesystem::path &socket, Deadline deadline);
 
     const QemuVersion &version() const { return version_; }
-    int fd() const { return fd_.get(); } // readable: call skip_events
+    int fd() const { return fd_.get(); } // readable: call take_events
     // "return" of the answer. refused: QEMU answered with an error (see failure()); unreachable: it closed; timed_out.
     Result<Json> execute(std::string_view command, const Json &arguments, Deadline deadline);
     const std::string &failure() const { return failure_; } // text of the last refused command
-    // Reads what is there without waiting. unreachable: QEMU closed the connection.
-    Result<void> skip_events();
+    // Reads the events that are there without waiting. unreachable: QEMU closed the connection; malformed; too_large.
+    Result<void> take_events();
+    // The guest was stopped and not resumed, by whomever: an event said so.
+    bool stopped() const { return stopped_; }
 
   private:
+    Result<std::optional<QmpMessage>> buffered(); // a whole line, if there is one
     Result<QmpMessage> next(Deadline deadline);
     Result<void> fill(Deadline deadline); // reads once; timed_out, unreachable
 
@@ -58,6 +61,7 @@ class Qmp {
     QemuVersion version_;
     std::string failure_;
     std::uint64_t last_id_ = 0;
+    bool stopped_ = false;
 };
 
 } // namespace cvmin

@@ -1,0 +1,38 @@
+// The supervisor: one process per VM that starts it, is its emulated AMD-SP, keeps its logs within bounds, and removes
+// everything when the VM ends. It outlives the shell that asked for it; its children do not outlive it.
+//
+// boot talks to it over a socket pair, one JSON object per packet:
+//   supervisor -> boot  {"stage": TEXT, "ms": N}                     a step of the launch is done
+//                       {"failed": CODE, "text": TEXT}               it gave up, or QEMU ended; the VM is being removed
+//   boot -> supervisor  {"agent": {...} or null, "agent_answered": N} the agent has answered: the VM stays
+// When boot's end closes before that (Ctrl-C, a deadline), the VM is removed.
+#pragma once
+
+#include "qemu/boot.hpp"
+#include "qemu/vm.hpp"
+
+#include <chrono>
+
+namespace cvmin {
+
+namespace launch_stage {
+inline constexpr std::string_view qemu_ready = "qemu_ready"; // QEMU answers QMP, the guest is paused
+inline constexpr std::string_view measured = "measured";     // guest memory read, launch digest complete
+inline constexpr std::string_view started = "started";       // the guest runs
+} // namespace launch_stage
+
+struct SupervisorHandle {
+    pid_t pid = -1;
+    UniqueFd channel;
+};
+// Forks. The directory's lock goes to the supervisor; the caller lets go of its own. `began`: when boot was asked for.
+Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &directory,
+                                             std::chrono::steady_clock::time_point began);
+
+// Printable text of what a guest or QEMU wrote: other bytes than text become "\xNN", so that they cannot drive a
+// terminal. Newlines and tabs stay.
+std::string printable(std::string_view text);
+// The last lines of a log, printable; empty when there is nothing.
+std::string log_tail(const std::filesystem::path &file, std::size_t lines);
+
+} // namespace cvmin
