@@ -52,7 +52,7 @@ Result<CertTable> parse_cert_table(ByteView bytes) {
         const std::uint64_t length = reader.le(4);
         if (!reader.ok())
             return fail(Errc::truncated, "cert_table.entry", at);
-        if (all_zero(id))
+        if (all_zero(id)) // whatever stands in the rest of it: some makers leave something there
             return table;
         if (++entries > max_cert_table_entries)
             return fail(Errc::too_large, "cert_table.entries", entries);

@@ -259,7 +259,7 @@ class Appraiser {
 
         // evidence of an earlier time, replayed: from before an update, or before the machine fell
         judge(CheckId::binding_nonce, want_.nonce.size() >= min_nonce_size && claims.nonce == want_.nonce,
-              hex(claims.nonce), hex(want_.nonce), "this connection");
+              hex(claims.nonce), want_.nonce.empty() ? "a nonce of our own" : hex(want_.nonce), "this connection");
 
         // a relay: another machine's genuine evidence, fetched over one connection and shown on another
         const std::string exporter = claims.exporter ? hex(*claims.exporter) : "null";

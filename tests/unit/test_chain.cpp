@@ -1,0 +1,243 @@
+// Chains: AMD's nine certificates, every real VCEK and VLEK, forged chains, and chains in which one thing is wrong.
+#include "tests/unit/cmocka.hpp"
+
+#include "host-tools/appraise/chain.hpp"
+#include "host-tools/appraise/verdict.hpp"
+#include "host-tools/base/json.hpp"
+
+using namespace cvmin;
+
+// All certificates of the index are valid then, the VLEK among them.
+static std::time_t real_time() {
+    return parse_time("2025-10-01T00:00:00Z").value();
+}
+static X509Certificate certificate(const std::string &name) {
+    auto parsed = X509Certificate::parse(test::data(name), "test");
+    if (!parsed) {
+        print_error("%s: %s\n", name.c_str(), to_string(parsed.error()).c_str());
+        abort();
+    }
+    return std::move(*parsed);
+}
+
+static void carried_certificates_are_those_of_the_index(void **) {
+    const Json index = parse_json(test::data("reports.json"), "reports.json").value();
+    std::size_t found = 0;
+    for (const AmdCertificate &carried : amd_certificates())
+        for (const Json &root : index["roots"]) {
+            if (root["sha256"] != hex(sha256(carried.certificate->der())))
+                continue;
+            ++found;
+            assert_true(root["spki_sha256"] == hex(spki_digest(*carried.certificate)));
+            assert_true(root["subject"] == carried.certificate->subject_name());
+            assert_true(root["issuer"] == carried.certificate->issuer_name());
+            std::string file{carried.role};
+            file += "_" + std::string{name(carried.product)};
+            for (char &c : file)
+                c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+            assert_true(root["file"] == "amd-roots/" + file + ".der");
+        }
+    assert_int_equal(found, 9);
+}
+
+static void verify_chain_agrees_with_the_index_of_real_reports(void **) {
+    const Json index = parse_json(test::data("reports.json"), "reports.json").value();
+    std::size_t count = 0;
+    for (const Json &entry : index["reports"]) {
+        if (entry["vek"].is_null())
+            continue;
+        const auto vek = certificate(entry["dir"].get<std::string>() + "/" + entry["vek"].get<std::string>());
+        const auto chain = verify_chain(vek, {}, std::nullopt, real_time());
+        assert_int_equal(chain.has_value(), entry["chain_valid"].get<bool>());
+        assert_false(chain->emulated);
+        assert_true(name(*chain->product) == entry["product_line"].get<std::string>());
+        assert_true((*chain->kind == VekKind::vlek) == (entry["vek_kind"] == "vlek"));
+        ++count;
+    }
+    assert_int_equal(count, 11);
+}
+
+static void verify_chain_refuses_certificates_outside_of_their_time(void **) {
+    const auto vek =
+        certificate("trustee/milan-v3-vlek-aws-vmpl1/vlek.der"); // 2024-12-10T22:14:21 to 2025-12-10T22:14:21
+    const struct {
+        const char *time;
+        bool valid;
+    } cases[] = {{"2024-12-10T22:14:20Z", false},
+                 {"2024-12-10T22:14:21Z", true},
+                 {"2025-12-10T22:14:21Z", true},
+                 {"2025-12-10T22:14:22Z", false}};
+    for (const auto &[time, valid] : cases)
+        assert_int_equal(verify_chain(vek, {}, std::nullopt, parse_time(time).value()).has_value(), valid);
+}
+
+static void verify_chain_refuses_forged_chains(void **) {
+    const std::time_t now = parse_time("2026-06-01T00:00:00Z").value();
+    for (const char *const folder : {"negative/forged-chain-Milan-B1/", "negative/forged-chain-Turin-B0/"})
+        for (const char *const file : {"vcek.der", "vlek.der"}) {
+            const auto vek = certificate(std::string{folder} + file);
+            const Bytes table = test::data(std::string{folder} + "cert_table.bin");
+            const auto chain = verify_chain(vek, parse_cert_table(table).value(), std::nullopt, now);
+            assert_false(chain.has_value());
+            assert_true(chain.error().found.contains("no AMD intermediate"));
+        }
+    // under AMD's own names, so that only the signatures tell
+    const auto vek = certificate("appraise/forged-vcek-milan.der");
+    const Bytes ask = test::data("appraise/forged-ask-milan.der");
+    const Bytes ark = test::data("appraise/forged-ark-milan.der");
+    CertTable table;
+    table.ask = ask;
+    table.ark = ark;
+    const auto chain = verify_chain(vek, table, std::nullopt, now);
+    assert_false(chain.has_value());
+    assert_true(chain.error().found == "the signature of SEV-VCEK does not verify");
+    // the very same chain holds for whoever names its root, and says EMULATED
+    const auto emulated = verify_chain(vek, table, ark, now);
+    assert_true(emulated && emulated->emulated && emulated->path.starts_with("EMULATED"));
+}
+
+static void verify_chain_refuses_changed_real_certificates(void **) {
+    // trustee's two VCEKs with changed contents and the signature of before
+    for (const char *const file :
+         {"trustee/snp/test-vcek-invalid-new.der", "trustee/snp/test-vcek-invalid-legacy.der"}) {
+        const auto chain = verify_chain(certificate(file), {}, std::nullopt, real_time());
+        assert_false(chain.has_value());
+        assert_true(chain.error().found == "the signature of SEV-VCEK does not verify");
+    }
+}
+
+// ---- emulated chains: one thing wrong at a time ---------------------------------------------------------------------
+
+static std::expected<TrustedChain, ChainProblem> emulated(const char *vek, const char *ask, const char *ark,
+                                                          const char *time = "2026-06-01T00:00:00Z") {
+    const Bytes ask_der = test::data(ask);
+    CertTable table;
+    table.ask = ask_der;
+    return verify_chain(certificate(vek), table, test::data(ark), parse_time(time).value());
+}
+
+static void verify_chain_accepts_an_emulated_root_only_when_it_is_named(void **) {
+    const auto named = emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/ark.der");
+    assert_true(named.has_value());
+    assert_true(named->emulated && !named->product && !named->kind);
+    const Bytes ask = test::data("appraise/ask.der");
+    const Bytes ark = test::data("appraise/ark.der");
+    CertTable table;
+    table.ask = ask;
+    table.ark = ark; // the evidence's own root is never believed
+    const auto unnamed = verify_chain(certificate("appraise/vcek-genoa.der"), table, std::nullopt, real_time());
+    assert_false(unnamed.has_value());
+    assert_true(unnamed.error().found.contains("no AMD intermediate") &&
+                unnamed.error().found.contains("ARK-Test EMULATED"));
+    const auto other = emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/ark-same-name.der");
+    assert_true(!other && other.error().found == "the signature of SEV-Test EMULATED does not verify");
+}
+
+static void verify_chain_does_not_call_amd_emulated(void **) {
+    // a real VCEK stays AMD's, also for a caller who trusts an emulated root beside it
+    const auto chain = verify_chain(certificate("oak/genoa-v5-oc-mitvector/vcek.der"), {},
+                                    test::data("appraise/ark.der"), real_time());
+    assert_true(chain && !chain->emulated && chain->product == Product::genoa);
+}
+
+static void verify_chain_names_what_is_wrong_with_a_link(void **) {
+    const struct {
+        const char *vek, *ask;
+        const char *found;
+    } cases[] = {
+        {"vcek-ca", "ask", "SEV-VCEK is a certificate authority"},
+        {"vcek-pkcs1", "ask", "SEV-VCEK has another signature algorithm"},
+        {"vcek-salt32", "ask", "SEV-VCEK has another signature algorithm"},
+        {"vcek-expired", "ask", "SEV-VCEK is valid from 2025-01-01T00:00:00Z to 2025-02-01T00:00:00Z"},
+        {"vcek-other-issuer", "ask", "SEV-VCEK names another issuer: SEV-Other EMULATED"},
+        {"vcek-genoa", "ask-other-name", "SEV-VCEK names another issuer: SEV-Test EMULATED"},
+        {"vcek-genoa", "ask-not-ca", "SEV-Test EMULATED is no certificate authority"},
+        {"vcek-genoa", "ask-no-cert-sign", "SEV-Test EMULATED may not sign certificates"},
+        {"vcek-genoa", "ask-expired", "SEV-Test EMULATED is valid from 2025-01-01T00:00:00Z to 2025-02-01T00:00:00Z"},
+        {"vcek-by-2048", "ask-2048", "SEV-Test EMULATED has a key of another kind"},
+        {"vcek-genoa", "ask-2048", "SEV-Test EMULATED has a key of another kind"},
+        {"vcek-genoa", "ark", "SEV-VCEK names another issuer: SEV-Test EMULATED"},
+        {"vcek-genoa", "vek-key", "the certificate table has no readable ASK"},
+    };
+    for (const auto &[vek, ask, found] : cases) {
+        const auto chain = emulated((std::string{"appraise/"} + vek + ".der").c_str(),
+                                    (std::string{"appraise/"} + ask + ".der").c_str(), "appraise/ark.der");
+        if (chain || chain.error().found != found)
+            print_error("%s under %s: %s\n", vek, ask, chain ? "accepted" : chain.error().found.c_str());
+        assert_true(!chain && chain.error().found == found);
+    }
+    const auto ark =
+        emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/ark.der", "2046-01-01T00:00:00Z");
+    assert_true(!ark && ark.error().wanted == "valid at 2046-01-01T00:00:00Z");
+    const auto no_root = emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/vek-key.der");
+    assert_true(!no_root && no_root.error().wanted == "a DER certificate of an emulated ARK");
+    // an emulated root that is no root: the intermediate as its own ARK
+    assert_false(emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/ask.der").has_value());
+}
+
+static void verify_chain_refuses_every_changed_byte_of_a_vcek(void **) {
+    const Bytes good = test::data("oak/genoa-v5-oc-mitvector/vcek.der");
+    std::size_t read = 0;
+    for (std::size_t at = 0; at < good.size(); ++at) {
+        Bytes changed = good;
+        changed[at] ^= std::byte{0x01};
+        const auto parsed = X509Certificate::parse(changed, "test");
+        if (!parsed)
+            continue;
+        ++read;
+        assert_false(verify_chain(*parsed, {}, std::nullopt, real_time()).has_value());
+    }
+    assert_true(read > 500); // the others are no certificates any more
+}
+
+// ---- revocation -----------------------------------------------------------------------------------------------------
+
+static void check_revocation_reads_lists_of_the_root(void **) {
+    const auto chain = emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/ark.der");
+    assert_true(chain.has_value());
+    const std::time_t now = parse_time("2026-06-01T00:00:00Z").value();
+    const struct {
+        const char *file;
+        const char *found; // of a refusal; else the list is accepted
+    } cases[] = {
+        {"crl-empty", nullptr},
+        {"crl-other-serial", nullptr},
+        {"crl-revokes-ask", "SEV-Test EMULATED (serial 7e0001) is revoked since 2025-06-01T00:00:00Z"},
+        {"crl-revokes-ark", "ARK-Test EMULATED (serial 7e0000) is revoked since 2025-06-01T00:00:00Z"},
+        {"crl-old", "the CRL is valid from 2025-01-01T00:00:00Z to 2025-02-01T00:00:00Z"},
+        {"crl-other-key", "the signature of the CRL does not verify"},
+        {"ark", "a CRL that cannot be read"},
+    };
+    for (const auto &[file, found] : cases) {
+        const auto result = check_revocation(test::data(std::string{"appraise/"} + file + ".der"), *chain, now);
+        if (result.has_value() == (found != nullptr))
+            print_error("%s: %s\n", file, result ? result->c_str() : result.error().found.c_str());
+        assert_true(found == nullptr ? result.has_value() : !result && result.error().found == found);
+    }
+    assert_true(check_revocation({}, *chain, now).error().found == "no CRL in the certificate table");
+    const auto other = verify_chain(certificate("oak/genoa-v5-oc-mitvector/vcek.der"), {}, std::nullopt, real_time());
+    assert_true(check_revocation(test::data("appraise/crl-empty.der"), *other, now).error().found ==
+                "a CRL of another issuer");
+    const Bytes good = test::data("appraise/crl-empty.der");
+    for (std::size_t at = 0; at < good.size(); at += 7) {
+        Bytes changed = good;
+        changed[at] ^= std::byte{0x01};
+        assert_false(check_revocation(changed, *chain, now).has_value());
+    }
+}
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(carried_certificates_are_those_of_the_index),
+        cmocka_unit_test(verify_chain_agrees_with_the_index_of_real_reports),
+        cmocka_unit_test(verify_chain_refuses_certificates_outside_of_their_time),
+        cmocka_unit_test(verify_chain_refuses_forged_chains),
+        cmocka_unit_test(verify_chain_refuses_changed_real_certificates),
+        cmocka_unit_test(verify_chain_accepts_an_emulated_root_only_when_it_is_named),
+        cmocka_unit_test(verify_chain_does_not_call_amd_emulated),
+        cmocka_unit_test(verify_chain_names_what_is_wrong_with_a_link),
+        cmocka_unit_test(verify_chain_refuses_every_changed_byte_of_a_vcek),
+        cmocka_unit_test(check_revocation_reads_lists_of_the_root),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
