@@ -31,6 +31,7 @@ while read -r file; do
     [ -n "$from" ] || continue
     count=$((count + 1))
     while read -r included; do
+        [[ $included == */* ]] || continue # generated, in the folder's own build directory
         to=$(folder_of "$included")
         [ -n "$to" ] || to=$(dirname "$included")
         [ "$to" = "$from" ] && continue
