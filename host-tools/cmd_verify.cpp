@@ -1,9 +1,240 @@
+// cvmin verify: appraises evidence, stored or of a running CVM, and prints the verdict. Decides nothing itself.
+#include "host-tools/appraise/verdict.hpp"
+#include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "qemu/explained.hpp"
+
+#include <cstdio>
 
 namespace cvmin {
 
-int cmd_verify(int, char **) {
-    return report_error("verify", Exit::system_failure, "not built yet");
+namespace {
+
+constexpr const char *command = "verify";
+
+constexpr unsigned default_timeout_s = 30; // under emulation a handshake may queue behind 63 others
+
+struct Args {
+    std::string evidence, vm, image, policy;
+    std::optional<std::string> session, emulated_ark, nonce, exporter, key, time, vcpu_type, vsock_socket;
+    std::optional<unsigned> vcpus;
+    std::vector<std::string> measurements;
+    unsigned timeout_s = default_timeout_s;
+    bool json = false;
+};
+
+void describe(CLI::App &app, Args &args) {
+    app.add_option("evidence", args.evidence, "stored evidence; - is standard input");
+    app.add_option("--vm", args.vm, "a running CVM instead: a connection and a nonce of our own");
+    app.add_option("--image", args.image, "image.json whose launch digest is wanted");
+    app.add_option("--measurement", args.measurements, "a wanted launch digest (hex) instead of --image; repeatable");
+    app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
+    app.add_option("--trust-emulated", args.emulated_ark,
+                   "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
+    app.add_option("--session", args.session, "FILE.session.json of attest: nonce, exporter, key, vCPUs");
+    app.add_option("--nonce", args.nonce, "nonce that the evidence must answer (hex)");
+    app.add_option("--exporter", args.exporter, "TLS exporter of the connection (hex), or skip");
+    app.add_option("--key", args.key, "key of the connection's peer (hex of X and Y, 96 bytes), or skip");
+    app.add_option("--vcpu-type", args.vcpu_type, "CPU model to predict for (default: as launched)");
+    app.add_option("--vcpus", args.vcpus, "vCPUs to predict for (default: as launched)")
+        ->check(CLI::Range(1u, max_vcpus));
+    app.add_option("--time", args.time, "judge as of this time (2026-01-31T12:00:00Z) instead of now");
+    app.add_option("--vsock-socket", args.vsock_socket, "with --vm: talk to the agent through this Unix socket");
+    app.add_option("--timeout", args.timeout_s, "with --vm: seconds for the whole exchange")
+        ->capture_default_str()
+        ->check(CLI::Range(1u, 3600u));
+    app.add_flag("--json", args.json, "print the verdict as JSON (schema 1)");
+    app.footer("Examples:\n"
+               "  cvmin verify --vm vm1 --image out/image.json --policy policies/genoa.json\n"
+               "  cvmin verify evidence.cbor --session evidence.cbor.session.json \\\n"
+               "      --image out/image.json --policy policies/genoa.json\n"
+               "  cvmin verify evidence.cbor --nonce HEX --exporter skip --key skip --measurement HEX \\\n"
+               "      --policy policies/milan.json --time 2026-01-31T12:00:00Z --json\n\n"
+               "Exit codes: 0 accepted, 1 refused, 2 usage, 3 bad input, 4 system, 5 agent unreachable or too slow.");
+}
+
+std::optional<std::string> usage_problem(const Args &args) {
+    const bool live = !args.vm.empty();
+    if (args.evidence.empty() != live)
+        return "wanted either a file of evidence or --vm NAME";
+    if (live && (args.session || args.nonce || args.exporter || args.key))
+        return "--vm makes a nonce and a connection of its own: leave --session, --nonce, --exporter and --key out";
+    if (!live && args.vsock_socket)
+        return "--vsock-socket goes with --vm";
+    if (args.image.empty() == args.measurements.empty())
+        return "wanted either --image image.json or --measurement HEX";
+    if (!live && !args.session && !(args.nonce && args.exporter && args.key))
+        return "stored evidence needs --session FILE, or each of --nonce, --exporter and --key; where the connection "
+               "is "
+               "not known, say \"--exporter skip --key skip\"";
+    if (!live && !args.session && !args.image.empty() && !(args.vcpus && args.vcpu_type))
+        return "--image needs --vcpus and --vcpu-type: each vCPU is part of the launch digest";
+    return std::nullopt;
+}
+
+struct Input {
+    Bytes evidence;
+    Expectations wanted;   // nonce, binding and time
+    std::string vcpu_type; // what the launch digest is predicted for
+    unsigned vcpus = 0;
+};
+
+constexpr std::uint64_t session_schema = 1;
+
+// FILE.session.json, as attest writes it.
+Result<void> read_session(const std::string &path, Input &input) {
+    CVMIN_TRY(text, read_file(path, max_json_size));
+    CVMIN_TRY(json, parse_json(text, "session"));
+    CVMIN_TRY(schema, json_unsigned(json, "schema", "session.schema"));
+    if (schema != session_schema)
+        return fail(Errc::unsupported, "session.schema", schema);
+    CVMIN_TRY(nonce, json_string(json, "nonce", "session.nonce"));
+    CVMIN_TRY(nonce_bytes, parse_hex(nonce, "session.nonce"));
+    CVMIN_TRY(exporter, json_string(json, "exporter", "session.exporter"));
+    CVMIN_TRY(exporter_bytes, parse_hex_exactly<exporter_size>(exporter, "session.exporter"));
+    CVMIN_TRY(key, json_object(json, "key", "session.key"));
+    CVMIN_TRY(x, json_string(key, "x", "session.key.x"));
+    CVMIN_TRY(y, json_string(key, "y", "session.key.y"));
+    CVMIN_TRY(x_bytes, parse_hex_exactly<48>(x, "session.key.x"));
+    CVMIN_TRY(y_bytes, parse_hex_exactly<48>(y, "session.key.y"));
+    CVMIN_TRY(type, json_string(json, "vcpu_type", "session.vcpu_type"));
+    CVMIN_TRY(vcpus, json_unsigned(json, "vcpus", "session.vcpus"));
+    if (vcpus == 0 || vcpus > max_vcpus)
+        return fail(Errc::out_of_range, "session.vcpus", vcpus);
+    input.wanted.nonce = std::move(nonce_bytes);
+    input.wanted.exporter = exporter_bytes;
+    input.wanted.peer_key = PublicKey{.x = x_bytes, .y = y_bytes};
+    input.vcpu_type = type;
+    input.vcpus = static_cast<unsigned>(vcpus);
+    return {};
+}
+
+Explained<Input> stored(const Args &args) {
+    Input input;
+    auto evidence = read_file(args.evidence, max_evidence_size);
+    if (!evidence)
+        return explain(evidence.error(), args.evidence);
+    input.evidence = std::move(*evidence);
+    if (args.session)
+        if (const auto read = read_session(*args.session, input); !read)
+            return explain(read.error(), *args.session);
+    // what is given by itself stands above the session
+    if (args.nonce) {
+        auto nonce = parse_hex(*args.nonce, "--nonce");
+        if (!nonce || nonce->size() < min_nonce_size || nonce->size() > max_nonce_size)
+            return explain(Errc::usage, "--nonce: wanted 32 to 64 bytes in hexadecimal");
+        input.wanted.nonce = std::move(*nonce);
+    }
+    if (args.exporter && *args.exporter == "skip") {
+        input.wanted.exporter = Skip{};
+    } else if (args.exporter) {
+        const auto exporter = parse_hex_exactly<exporter_size>(*args.exporter, "--exporter");
+        if (!exporter)
+            return explain(Errc::usage, "--exporter: wanted 32 bytes in hexadecimal, or skip");
+        input.wanted.exporter = *exporter;
+    }
+    if (args.key && *args.key == "skip") {
+        input.wanted.peer_key = Skip{};
+    } else if (args.key) {
+        const auto point = parse_hex_exactly<96>(*args.key, "--key");
+        if (!point)
+            return explain(Errc::usage, "--key: wanted X and Y of a P-384 key, 96 bytes in hexadecimal, or skip");
+        PublicKey key;
+        std::ranges::copy(ByteView{*point}.first(48), key.x.begin());
+        std::ranges::copy(ByteView{*point}.last(48), key.y.begin());
+        input.wanted.peer_key = key;
+    }
+    return input;
+}
+
+Explained<Input> live(const Args &args) {
+    auto vm = find_vm(args.vm);
+    if (!vm)
+        return explain(vm.error(), args.vm);
+    if (args.vsock_socket)
+        vm->address = UnixVsock{*args.vsock_socket};
+    auto taken = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s});
+    if (!taken)
+        return explain(taken.error(), args.vm);
+    Input input;
+    input.wanted = expect_live(*taken);
+    input.evidence = std::move(taken->evidence);
+    input.vcpu_type = vm->cpu_model;
+    input.vcpus = vm->vcpus;
+    return input;
+}
+
+// What the launch digest may be, whose root counts, and when.
+Explained<void> add_references(const Args &args, Input &input) {
+    Expectations &wanted = input.wanted;
+    for (const std::string &text : args.measurements) {
+        const auto digest = parse_hex_exactly<sizeof(Sha384Digest)>(text, "--measurement");
+        if (!digest)
+            return explain(Errc::usage, "--measurement: wanted 48 bytes in hexadecimal");
+        wanted.measurements.push_back(*digest);
+        wanted.measurement_source = "--measurement";
+    }
+    if (!args.image.empty()) {
+        const std::string vcpu_type = args.vcpu_type.value_or(input.vcpu_type);
+        const unsigned vcpus = args.vcpus.value_or(input.vcpus);
+        if (!find_cpu_model(vcpu_type))
+            return explain(Errc::usage, "no CPU model " + vcpu_type + "; did you mean " +
+                                            std::string{nearest_cpu_model(vcpu_type)} + "?");
+        auto predicted = predict_measurement(args.image, vcpu_type, vcpus);
+        if (!predicted)
+            return explain(predicted.error(), args.image);
+        wanted.measurements.push_back(predicted->digest);
+        wanted.measurement_source = std::move(predicted->source);
+    }
+    if (args.emulated_ark) {
+        auto ark = read_emulated_ark(*args.emulated_ark);
+        if (!ark)
+            return explain(ark.error(), *args.emulated_ark);
+        wanted.emulated_ark = std::move(*ark);
+    }
+    wanted.now = std::time(nullptr);
+    if (args.time) {
+        const auto time = parse_time(*args.time);
+        if (!time)
+            return explain(Errc::usage, "--time: wanted UTC in the form 2026-01-31T12:00:00Z");
+        wanted.now = *time;
+    }
+    return {};
+}
+
+int report(const Failure &failure) {
+    return report_error(command, static_cast<Exit>(exit_code(failure.code)), failure.text);
+}
+
+} // namespace
+
+int cmd_verify(int argc, char **argv) {
+    Args args;
+    CLI::App app{"Appraise evidence and print the verdict: every check, with what was found and what was wanted.",
+                 "cvmin verify"};
+    describe(app, args);
+    if (const auto done = parse_options(app, argc, argv))
+        return *done;
+    if (const auto problem = usage_problem(args))
+        return report_error(command, Exit::usage, *problem);
+
+    auto input = args.vm.empty() ? stored(args) : live(args);
+    if (!input)
+        return report(input.error());
+    if (const auto added = add_references(args, *input); !added)
+        return report(added.error());
+    auto policy = read_policy_file(args.policy);
+    if (!policy)
+        return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
+    input->wanted.policy = std::move(*policy);
+
+    const Appraisal appraisal = appraise(input->evidence, input->wanted);
+
+    if (args.json)
+        print_json(verdict_json(appraisal, input->wanted));
+    else
+        std::fputs(verdict_table(appraisal, input->wanted).c_str(), stdout);
+    return appraisal.accepted ? Exit::ok : Exit::rejected;
 }
 
 } // namespace cvmin

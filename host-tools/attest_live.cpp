@@ -1,0 +1,92 @@
+#include "host-tools/attest_live.hpp"
+
+#include "host-tools/measure/measure.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <sys/random.h>
+
+namespace cvmin {
+
+static Result<Bytes> fresh_nonce() {
+    Bytes nonce(min_nonce_size);
+    // up to 256 bytes come whole or not at all (getrandom(2))
+    if (::getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
+        return fail(Errc::system, "getrandom", static_cast<std::uint64_t>(errno));
+    return nonce;
+}
+
+Result<LiveAttestation> attest_live(Session session, Deadline deadline, std::optional<Bytes> nonce) {
+    if (!nonce) {
+        CVMIN_TRY(fresh, fresh_nonce());
+        nonce = std::move(fresh);
+    }
+    if (nonce->size() < min_nonce_size || nonce->size() > max_nonce_size)
+        return fail(Errc::out_of_range, "nonce", nonce->size());
+    CVMIN_TRY(exporter, session.exporter(*nonce));
+    CVMIN_TRY(answer, session.request(request::Attest{*nonce}, deadline));
+    if (const auto *failure = std::get_if<response::Failure>(&answer))
+        return fail(Errc::refused, "agent.attest", static_cast<std::uint64_t>(failure->code));
+    auto *evidence = std::get_if<response::Evidence>(&answer);
+    if (evidence == nullptr)
+        return fail(Errc::malformed, "agent.attest");
+    const PublicKey key = session.peer_key();
+    return LiveAttestation{.session = std::move(session),
+                           .nonce = std::move(*nonce),
+                           .exporter = exporter,
+                           .key = key,
+                           .evidence = std::move(evidence->evidence)};
+}
+
+Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, std::optional<Bytes> nonce) {
+    CVMIN_TRY(socket, connect_agent(vm.address, agent_vsock_port, deadline));
+    CVMIN_TRY(session, Session::open(std::move(socket), deadline));
+    return attest_live(std::move(session), deadline, std::move(nonce));
+}
+
+Expectations expect_live(const LiveAttestation &live) {
+    Expectations wanted;
+    wanted.nonce = live.nonce;
+    wanted.exporter = live.exporter;
+    wanted.peer_key = live.key;
+    wanted.now = std::time(nullptr);
+    return wanted;
+}
+
+Result<PredictedMeasurement> predict_measurement(const std::filesystem::path &image_json, std::string_view cpu_model,
+                                                 unsigned vcpus) {
+    const auto model = find_cpu_model(cpu_model);
+    if (!model)
+        return fail(Errc::usage, "vcpu_type");
+    CVMIN_TRY(manifest, load_image_manifest(image_json));
+    CVMIN_TRY(files, load_image_files(manifest));
+    CVMIN_TRY(digest, predict_launch_digest(manifest, files, *model, vcpus));
+    return PredictedMeasurement{.digest = digest,
+                                .source = image_json.string() + ", " + std::string{cpu_model} + ", " +
+                                          std::to_string(vcpus) + (vcpus == 1 ? " vCPU" : " vCPUs")};
+}
+
+std::expected<Policy, PolicyFileError> read_policy_file(const std::filesystem::path &path) {
+    const auto text = read_file(path, max_json_size);
+    if (!text) {
+        std::string reason = path.string() + ": " + to_string(text.error());
+        if (text.error().code == Errc::system || text.error().code == Errc::missing)
+            reason += std::string{": "} + std::strerror(static_cast<int>(text.error().detail));
+        return std::unexpected(PolicyFileError{std::move(reason), exit_code(text.error().code)});
+    }
+    auto policy = parse_policy(*text);
+    if (!policy)
+        return std::unexpected(
+            PolicyFileError{path.string() + ": " + to_string(policy.error()), exit_code(policy.error().error.code)});
+    return std::move(*policy);
+}
+
+Result<Bytes> read_emulated_ark(const std::filesystem::path &path) {
+    CVMIN_TRY(bytes, read_file(path, max_certificate_size));
+    CVMIN_TRY(der, certificate_der(bytes, "emulated_ark"));
+    CVMIN_CHECK(X509Certificate::parse(der, "emulated_ark"));
+    return der;
+}
+
+} // namespace cvmin
