@@ -137,7 +137,7 @@ std::string what_is_known(const BootPlan &plan, const std::filesystem::path &dir
     if (!plan.hash_page_fits)
         text += "\nThe hash page in memory is not the one for the kernel, initramfs and command line that QEMU was "
                 "given: OVMF "
-                "refuses them and stops without a word.";
+                "refuses them.";
     else if (console.empty())
         text += "\nThe console is empty, which is normal for a release image. The hash page fits the files, so OVMF "
                 "did not refuse "
@@ -182,8 +182,10 @@ Ending wait_for_agent(const Waiting &w) {
         if (ready <= 0) {
             if (Clock::now() < w.deadline)
                 continue;
-            return Failure{Errc::timed_out, "the agent did not answer in time; " +
-                                                what_is_known(w.plan, w.directory, stage, last_error)};
+            return Failure{Errc::timed_out,
+                           "the agent did not answer within " +
+                               std::to_string(std::chrono::duration_cast<seconds>(w.deadline - w.began).count()) +
+                               " s; " + what_is_known(w.plan, w.directory, stage, last_error)};
         }
         if (waiting[0].revents != 0) {
             signalfd_siginfo info{};

@@ -1,6 +1,7 @@
 // Registry of this user's CVMs.
 #include "qemu/vm.hpp"
 
+#include "common/protocol.hpp"
 #include "host-tools/base/os.hpp"
 
 #include <algorithm>
@@ -89,7 +90,7 @@ fs::path vms_directory() {
 }
 
 Explained<void> check_socket_paths(const fs::path &directory) {
-    const std::string guest_port = std::string{vm_file::vsock_socket} + "_" + std::string(5, '0'); // any port we use
+    const std::string guest_port = std::string{vm_file::vsock_socket} + "_" + std::to_string(emulator_vsock_port);
     for (const std::string &socket :
          {std::string{vm_file::qmp_socket}, std::string{vm_file::vsock_device}, guest_port}) {
         const fs::path path = directory / socket;

@@ -1,0 +1,243 @@
+// The registry of CVMs: names, directories with an owner, dead and living, and vm.json.
+#include "tests/unit/cmocka.hpp"
+
+#include "qemu/supervisor.hpp"
+#include "qemu/vm.hpp"
+
+#include <csignal>
+#include <cstdlib>
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace cvmin;
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path work;
+
+int set_up(void **) {
+    char name[] = "/tmp/cvmin-test-vm-XXXXXX";
+    work = ::mkdtemp(name);
+    return ::setenv("XDG_RUNTIME_DIR", work.c_str(), 1);
+}
+int tear_down(void **) {
+    std::error_code error;
+    fs::remove_all(work, error);
+    return 0;
+}
+
+template <class T> Errc code_of(const Result<T> &result) {
+    return result ? Errc{0xff} : result.error().code;
+}
+template <class T> Errc code_of(const Explained<T> &result) {
+    return result ? Errc{0xff} : result.error().code;
+}
+
+Json sample() {
+    return {{"schema", 1},
+            {"name", "one"},
+            {"state", "running"},
+            {"platform", "emulated"},
+            {"image", "/i/image.json"},
+            {"cpu_model", "EPYC-v4"},
+            {"vcpus", 2},
+            {"vsock_socket", "/r/vsock"}};
+}
+Result<VmInfo> parsed(const Json &json) {
+    return parse_vm_json(as_bytes(json.dump()));
+}
+
+// A process that owns the VM's directory until it is killed. Returns when it does.
+pid_t owner_of(VmDirectory &directory) {
+    int ends[2];
+    if (::pipe(ends) != 0)
+        abort();
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        const bool owned = directory.write_owner().has_value();
+        if (::write(ends[1], owned ? "y" : "n", 1) != 1)
+            ::_exit(1);
+        for (;;)
+            ::pause();
+    }
+    char c = 0;
+    if (::read(ends[0], &c, 1) != 1 || c != 'y')
+        abort();
+    ::close(ends[0]);
+    ::close(ends[1]);
+    directory.let_go();
+    return pid;
+}
+void end(pid_t pid) {
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+}
+
+void names_are_safe_as_file_names_and_options(void **) {
+    for (const char *good : {"a", "0", "vm1", "a.b_c-d", "abcdefghijklmnopqrstuvwxyz012345"})
+        assert_true(valid_vm_name(good));
+    for (const char *bad : {"", ".", "..", "-a", "_a", ".lock", "A", "a/b", "a b", "a,b", "a\n", "\xc3\xa4",
+                            "abcdefghijklmnopqrstuvwxyz0123456"})
+        assert_false(valid_vm_name(bad));
+}
+
+void vm_json_is_read_and_every_gap_is_refused(void **) {
+    const auto info = parsed(sample());
+    assert_true(info && info->name == "one" && info->running && info->vcpus == 2 && info->cpu_model == "EPYC-v4");
+    assert_true(std::get<UnixVsock>(info->address).socket == "/r/vsock");
+    for (const char *member : {"schema", "name", "state", "platform", "image", "cpu_model", "vcpus", "vsock_socket"}) {
+        Json without = sample();
+        without.erase(member);
+        assert_true(code_of(parsed(without)) == Errc::missing);
+    }
+    Json json = sample();
+    json["schema"] = 2;
+    assert_true(code_of(parsed(json)) == Errc::unsupported);
+    json = sample();
+    json["name"] = "../x";
+    assert_true(code_of(parsed(json)) == Errc::malformed);
+    json = sample();
+    json["platform"] = "snp";
+    assert_true(code_of(parsed(json)) == Errc::missing); // an SNP guest has a CID
+    json["vsock_cid"] = 77;
+    json["state"] = "starting";
+    const auto snp = parsed(json);
+    assert_true(snp && std::get<KernelVsock>(snp->address).cid == 77 && !snp->running);
+    assert_true(code_of(parse_vm_json(as_bytes("{"))) == Errc::malformed);
+}
+
+void a_directory_has_one_owner(void **) {
+    auto first = VmDirectory::create("one");
+    assert_true(first.has_value());
+    struct stat info{};
+    assert_int_equal(::stat(first->path().c_str(), &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0700);
+    const auto second = VmDirectory::create("one");
+    assert_true(code_of(second) == Errc::busy);
+    assert_true(second.error().text.find("one") != std::string::npos);
+    auto other = VmDirectory::create("");
+    assert_true(other && other->name() == "vm1");
+    auto another = VmDirectory::create("");
+    assert_true(another && another->name() == "vm2");
+    for (auto *each : {&*first, &*other, &*another})
+        each->remove();
+    assert_false(fs::exists(vms_directory() / "one"));
+    assert_true(code_of(VmDirectory::create("a/b")) == Errc::usage);
+}
+
+void a_dead_owners_directory_is_taken_over_and_a_living_ones_is_not(void **) {
+    auto directory = VmDirectory::create("one");
+    assert_true(directory.has_value());
+    const fs::path path = directory->path();
+    assert_true(write_file(path / vm_file::json, as_bytes(sample().dump()), 0600).has_value());
+    const pid_t owner = owner_of(*directory);
+    assert_true(find_vm("one").has_value());
+    assert_int_equal(list_vms().size(), 1);
+    const auto supervisor = find_supervisor(path);
+    assert_true(supervisor && supervisor->pid == owner);
+    assert_true(code_of(remove_dead_vm(path)) == Errc::busy);
+    assert_true(code_of(VmDirectory::create("one")) == Errc::busy);
+
+    end(owner);
+    assert_true(code_of(find_supervisor(path)) == Errc::missing);
+    auto again = VmDirectory::create("one"); // what the dead one left is gone
+    assert_true(again.has_value());
+    assert_false(fs::exists(path / vm_file::json));
+    again->remove();
+}
+
+void looking_for_a_dead_vm_cleans_up_after_it(void **) {
+    for (const bool by_listing : {true, false}) {
+        auto directory = VmDirectory::create("dead");
+        assert_true(directory.has_value());
+        const fs::path path = directory->path();
+        assert_true(write_file(path / vm_file::json, as_bytes(sample().dump()), 0600).has_value());
+        end(owner_of(*directory));
+        assert_true(fs::exists(path));
+        if (by_listing)
+            assert_int_equal(list_vms().size(), 0);
+        else
+            assert_true(code_of(find_vm("dead")) == Errc::missing);
+        assert_false(fs::exists(path));
+    }
+    assert_true(code_of(find_vm("never-was")) == Errc::missing);
+    assert_true(code_of(find_vm("../..")) == Errc::missing);
+}
+
+void many_at_once_get_different_names(void **) {
+    constexpr int count = 8;
+    pid_t pids[count];
+    for (pid_t &pid : pids) {
+        pid = ::fork();
+        if (pid == 0) {
+            auto directory = VmDirectory::create("");
+            if (!directory)
+                ::_exit(1);
+            for (;;)
+                ::pause();
+        }
+    }
+    // each one holds its own; wait for all of them
+    std::size_t found = 0;
+    for (int i = 0; i < 500 && found < count; ++i) {
+        found = 0;
+        std::error_code error;
+        for (const auto &entry : fs::directory_iterator(vms_directory(), error))
+            found += entry.is_directory() ? 1 : 0;
+        ::usleep(10000);
+    }
+    bool all_held = true;
+    for (int i = 1; i <= count; ++i)
+        all_held = all_held && code_of(VmDirectory::create("vm" + std::to_string(i))) == Errc::busy;
+    for (pid_t pid : pids)
+        end(pid);
+    (void)list_vms();
+    assert_int_equal(found, count);
+    assert_true(all_held);
+}
+
+void a_socket_path_that_is_too_long_is_named(void **) {
+    assert_true(check_socket_paths("/tmp/" + std::string(91, 'x')).has_value()); // with /vsock_5001: 107
+    const auto refused = check_socket_paths("/tmp/" + std::string(92, 'x'));
+    assert_true(code_of(refused) == Errc::out_of_range);
+    assert_true(refused.error().text.find("has 108 bytes, but a Unix socket allows 107") != std::string::npos);
+}
+
+void a_process_is_known_by_pid_and_start_time(void **) {
+    const auto started = process_start_time(::getpid());
+    assert_true(started && *started > 0);
+    assert_true(open_process(::getpid(), *started).has_value());
+    assert_true(code_of(open_process(::getpid(), *started + 1)) == Errc::missing);
+    assert_true(code_of(open_process(0x3fffffff, 1)) == Errc::missing);
+}
+
+void what_a_guest_writes_cannot_drive_a_terminal(void **) {
+    assert_true(printable("a\tb\r\n\x1b[2J\x07\x9b\xff") == "a\tb\n\\x1b[2J\\x07\\x9b\\xff");
+    const fs::path log = work / "log";
+    assert_true(write_file(log, as_bytes("one\ntwo\r\nthree\x1b\n\n"), 0600).has_value());
+    assert_true(log_tail(log, 2) == "two\nthree\\x1b");
+    assert_true(log_tail(log, 9) == "one\ntwo\nthree\\x1b");
+    assert_true(log_tail(work / "none", 9).empty());
+    assert_true(write_file(log, as_bytes(std::string(10000, 'x')), 0600).has_value());
+    assert_int_equal(log_tail(log, 9).size(), 4096);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(names_are_safe_as_file_names_and_options),
+        cmocka_unit_test(vm_json_is_read_and_every_gap_is_refused),
+        cmocka_unit_test(a_directory_has_one_owner),
+        cmocka_unit_test(a_dead_owners_directory_is_taken_over_and_a_living_ones_is_not),
+        cmocka_unit_test(looking_for_a_dead_vm_cleans_up_after_it),
+        cmocka_unit_test(many_at_once_get_different_names),
+        cmocka_unit_test(a_socket_path_that_is_too_long_is_named),
+        cmocka_unit_test(a_process_is_known_by_pid_and_start_time),
+        cmocka_unit_test(what_a_guest_writes_cannot_drive_a_terminal),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
