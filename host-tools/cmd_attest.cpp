@@ -1,9 +1,84 @@
+// cvmin attest: takes evidence from a CVM and stores it with what a verifier must know of the connection.
+#include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+
+#include <cstdio>
 
 namespace cvmin {
 
-int cmd_attest(int, char **) {
-    return report_error("attest", Exit::system_failure, "not built yet");
+namespace {
+
+constexpr const char *command = "attest";
+constexpr std::uint64_t session_schema = 1;
+
+constexpr unsigned default_timeout_s = 30; // under emulation a handshake may queue behind 63 others
+
+struct Args {
+    std::string vm, out;
+    std::optional<std::string> nonce, vsock_socket;
+    unsigned timeout_s = default_timeout_s;
+    bool json = false;
+};
+
+} // namespace
+
+int cmd_attest(int argc, char **argv) {
+    Args args;
+    CLI::App app{"Ask a CVM for evidence and store it. Nothing is appraised here: see cvmin verify.", "cvmin attest"};
+    app.add_option("name", args.vm, "name of the CVM")->required();
+    app.add_option("--out", args.out, "file for the evidence; FILE.session.json gets what binds it")->required();
+    app.add_option("--nonce", args.nonce, "32 to 64 bytes in hexadecimal (default: random)");
+    app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
+    app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
+        ->capture_default_str()
+        ->check(CLI::Range(1u, 3600u));
+    app.add_flag("--json", args.json, "print JSON (schema 1)");
+    app.footer("Example:\n"
+               "  cvmin attest vm1 --out evidence.cbor\n"
+               "  cvmin verify evidence.cbor --session evidence.cbor.session.json \\\n"
+               "      --image out/image.json --policy policies/strict.json");
+    if (const auto done = parse_options(app, argc, argv))
+        return *done;
+
+    std::optional<Bytes> nonce;
+    if (args.nonce) {
+        auto given = parse_hex(*args.nonce, "--nonce");
+        if (!given || given->size() < min_nonce_size || given->size() > max_nonce_size)
+            return report_error(command, Exit::usage, "--nonce: wanted 32 to 64 bytes in hexadecimal");
+        nonce = std::move(*given);
+    }
+    auto vm = find_vm(args.vm);
+    if (!vm)
+        return report_error(command, vm.error(), args.vm);
+    if (args.vsock_socket)
+        vm->address = UnixVsock{*args.vsock_socket};
+    const auto live =
+        attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s}, std::move(nonce));
+    if (!live)
+        return report_error(command, live.error(), args.vm);
+
+    const std::string session_file = args.out + ".session.json";
+    const Json session{{"schema", session_schema},        {"nonce", hex(live->nonce)},
+                       {"exporter", hex(live->exporter)}, {"key", {{"x", hex(live->key.x)}, {"y", hex(live->key.y)}}},
+                       {"vcpu_type", vm->cpu_model},      {"vcpus", vm->vcpus}};
+    // the session first: evidence without it cannot be verified, a session without evidence misleads nobody
+    if (const auto written = write_file(session_file, as_bytes(session.dump(2) + "\n")); !written)
+        return report_error(command, written.error(), session_file);
+    if (const auto written = write_file(args.out, live->evidence); !written)
+        return report_error(command, written.error(), args.out);
+
+    if (args.json)
+        print_json({{"schema", 1},
+                    {"name", args.vm},
+                    {"evidence", args.out},
+                    {"session", session_file},
+                    {"size", live->evidence.size()},
+                    {"sha256", hex(sha256(live->evidence))},
+                    {"nonce", hex(live->nonce)}});
+    else
+        std::printf("%s\n", args.out.c_str());
+    note("evidence taken, not appraised; the session is in " + session_file);
+    return Exit::ok;
 }
 
 } // namespace cvmin

@@ -1,9 +1,153 @@
+// cvmin send: takes evidence, appraises it, and only then sends a secret, all over one connection.
+#include "host-tools/appraise/verdict.hpp"
+#include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/release.hpp"
+
+#include <cstdio>
 
 namespace cvmin {
 
-int cmd_send(int, char **) {
-    return report_error("send", Exit::system_failure, "not built yet");
+namespace {
+
+constexpr const char *command = "send";
+constexpr unsigned default_timeout_s = 30; // under emulation a handshake may queue behind 63 others
+
+struct Args {
+    std::string vm, secret_name, file, image, policy;
+    std::optional<std::string> emulated_ark, vsock_socket, vcpu_type;
+    std::optional<unsigned> vcpus;
+    unsigned timeout_s = default_timeout_s;
+    bool json = false;
+};
+
+struct References { // what the evidence is judged by; read before the agent is asked for anything
+    PredictedMeasurement measurement;
+    Policy policy;
+    std::optional<Bytes> emulated_ark;
+};
+
+// The exit code of a failure that was reported is the error.
+std::expected<References, int> read_references(const Args &args, const VmInfo &vm) {
+    References references;
+    // The host's word on its vCPUs only chooses among the digests that this image may have.
+    const std::string type = args.vcpu_type.value_or(vm.cpu_model);
+    if (!find_cpu_model(type))
+        return std::unexpected(
+            report_error(command, Exit::usage,
+                         "no CPU model " + type + "; did you mean " + std::string{nearest_cpu_model(type)} + "?"));
+    auto measurement = predict_measurement(args.image, type, args.vcpus.value_or(vm.vcpus));
+    if (!measurement)
+        return std::unexpected(report_error(command, measurement.error(), args.image));
+    references.measurement = std::move(*measurement);
+    auto policy = read_policy_file(args.policy);
+    if (!policy)
+        return std::unexpected(report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text));
+    references.policy = std::move(*policy);
+    if (args.emulated_ark) {
+        auto ark = read_emulated_ark(*args.emulated_ark);
+        if (!ark)
+            return std::unexpected(report_error(command, ark.error(), *args.emulated_ark));
+        references.emulated_ark = std::move(*ark);
+    }
+    return references;
+}
+
+std::expected<Secret, int> read_secret(const Args &args) {
+    auto bytes = read_file(args.file, max_secret_size);
+    if (!bytes)
+        return std::unexpected(report_error(command, bytes.error(), args.file));
+    Secret secret{std::move(*bytes)};
+    if (secret.view().empty())
+        return std::unexpected(report_error(command, Exit::bad_input, args.file + ": is empty"));
+    return secret;
+}
+
+void describe(CLI::App &app, Args &args) {
+    app.add_option("name", args.vm, "name of the CVM")->required();
+    app.add_option("--secret-name", args.secret_name, "name in the CVM: 1 to 64 of a-z, 0-9, '.', '_', '-'")
+        ->required();
+    app.add_option("--file", args.file, "file with the secret, sent byte for byte; - is standard input")->required();
+    app.add_option("--image", args.image, "image.json that the CVM must have been launched from")->required();
+    app.add_option("--policy", args.policy, "appraisal policy (JSON)")->required();
+    app.add_option("--trust-emulated", args.emulated_ark, "ARK of an emulated AMD-SP to trust (DER); for tests");
+    app.add_option("--vcpu-type", args.vcpu_type, "CPU model to predict for (default: as launched)");
+    app.add_option("--vcpus", args.vcpus, "vCPUs to predict for (default: as launched)");
+    app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
+    app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
+        ->capture_default_str()
+        ->check(CLI::Range(1u, 3600u));
+    app.add_flag("--json", args.json, "print JSON (schema 1)");
+    app.footer("A secret is never an argument: it is read from a file or from standard input.\n"
+               "Example:\n"
+               "  cvmin send vm1 --secret-name db-key --file key.bin --image out/image.json \\\n"
+               "      --policy policies/strict.json\n\n"
+               "Exit codes: 0 sent and confirmed, 1 evidence rejected (nothing was sent), 2 usage, 3 bad input,\n"
+               "4 system, 5 agent unreachable, refusing or too slow.");
+}
+
+} // namespace
+
+int cmd_send(int argc, char **argv) {
+    Args args;
+    CLI::App app{"Attest and verify a CVM, then send it a secret. Nothing is sent unless every check passes.",
+                 "cvmin send"};
+    describe(app, args);
+    if (const auto done = parse_options(app, argc, argv))
+        return *done;
+    if (!valid_secret_name(args.secret_name))
+        return report_error(command, Exit::usage,
+                            "--secret-name: wanted 1 to 64 characters of a-z, 0-9, '.', '_' and '-'");
+
+    auto vm = find_vm(args.vm);
+    if (!vm)
+        return report_error(command, vm.error(), args.vm);
+    if (args.vsock_socket)
+        vm->address = UnixVsock{*args.vsock_socket};
+    auto references = read_references(args, *vm);
+    if (!references)
+        return references.error();
+    auto secret = read_secret(args);
+    if (!secret)
+        return secret.error();
+    const std::size_t size = secret->view().size();
+
+    const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s};
+    auto live = attest_live(*vm, deadline);
+    if (!live)
+        return report_error(command, live.error(), args.vm);
+    Expectations expectations = expect_live(*live);
+    expectations.measurements = {references->measurement.digest};
+    expectations.measurement_source = references->measurement.source;
+    expectations.policy = std::move(references->policy);
+    expectations.emulated_ark = std::move(references->emulated_ark);
+    const Appraisal appraisal = appraise(live->evidence, expectations);
+    if (!appraisal.accepted) {
+        std::fputs(verdict_table(appraisal, expectations).c_str(), stderr);
+        if (args.json)
+            print_json(verdict_json(appraisal, expectations));
+        report_error(command, Exit::rejected, args.vm + ": the evidence was rejected; nothing was sent");
+        return Exit::rejected;
+    }
+
+    const auto digest =
+        release_secret(live->session, *appraisal.accepted, args.secret_name, std::move(*secret), deadline);
+    if (!digest)
+        return report_error(command, static_cast<Exit>(exit_code(digest.error().code)), digest.error().text);
+    if (args.json)
+        print_json({{"schema", 1},
+                    {"name", args.vm},
+                    {"secret", args.secret_name},
+                    {"size", size},
+                    {"sha256", hex(*digest)},
+                    {"confirmed", true},
+                    {"emulated", appraisal.accepted->emulated()},
+                    {"launch_digest", hex(appraisal.accepted->measurement())}});
+    else
+        std::printf("%s: %zu bytes sent to %s, which confirms sha256 %s%s\n", args.secret_name.c_str(), size,
+                    args.vm.c_str(), hex(*digest).c_str(),
+                    appraisal.accepted->emulated() ? " (EMULATED platform)" : "");
+    return Exit::ok;
 }
 
 } // namespace cvmin

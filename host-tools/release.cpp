@@ -1,0 +1,46 @@
+#include "host-tools/release.hpp"
+
+namespace cvmin {
+
+using Released = std::expected<Sha256Digest, ReleaseFailure>;
+
+static Released failed(Errc code, std::string text) {
+    return std::unexpected(ReleaseFailure{code, std::move(text)});
+}
+
+static Released digest_of(Session &session, const Request &request, Deadline deadline) {
+    const auto response = session.request(request, deadline);
+    if (!response)
+        return failed(response.error().code, to_string(response.error()));
+    if (const auto *refusal = std::get_if<response::Failure>(&*response))
+        return failed(Errc::refused, "the agent answered " + std::string{name(refusal->code)} + ": " + refusal->text);
+    const auto *stored = std::get_if<response::Stored>(&*response);
+    if (stored == nullptr)
+        return failed(Errc::mismatch, "the agent answered about a secret with something else");
+    return stored->digest;
+}
+
+Released release_secret(Session &session, const Accepted &accepted, const std::string &secret_name, Secret value,
+                        Deadline deadline) {
+    if (!valid_secret_name(secret_name))
+        return failed(Errc::usage, "a secret's name has 1 to 64 characters of a-z, 0-9, '.', '_' and '-'");
+    if (value.view().empty() || value.view().size() > max_secret_size)
+        return failed(Errc::usage, "a secret has 1 to 65536 bytes");
+    // The verdict is about one key. Whatever a caller mixed up, nothing goes to another one.
+    if (!(accepted.key() == session.peer_key()))
+        return failed(Errc::refused, "the verdict is about another key than the one at the end of this connection");
+
+    const Sha256Digest ours = sha256(value.view());
+    const Released stored =
+        digest_of(session, request::PutSecret{.name = secret_name, .value = std::move(value)}, deadline);
+    if (!stored)
+        return stored;
+    const Released confirmed = digest_of(session, request::SecretDigest{secret_name}, deadline);
+    if (!confirmed)
+        return confirmed;
+    if (*stored != ours || *confirmed != ours)
+        return failed(Errc::mismatch, "the agent holds something else than was sent");
+    return ours;
+}
+
+} // namespace cvmin

@@ -1,0 +1,27 @@
+// The release of a secret: only to an Accepted value, which only appraise() makes, and only over the session whose key
+// that value carries.
+#pragma once
+
+#include "common/secret.hpp"
+#include "host-tools/appraise/appraise.hpp"
+#include "host-tools/session/session.hpp"
+
+#include <expected>
+#include <string>
+
+namespace cvmin {
+
+struct ReleaseFailure {
+    Errc code;
+    std::string text; // a sentence; an agent's own words where it answered with a failure
+};
+
+// Sends the secret, then asks its digest back; the digest, which is also ours.
+// usage: the name is not valid, or the value empty or too large; refused: `accepted` is about another key than the
+// session's (in both cases nothing was sent), or the agent answered with a failure; mismatch: the agent holds something
+// else than was sent. Otherwise Session's errors.
+std::expected<Sha256Digest, ReleaseFailure> release_secret(Session &session, const Accepted &accepted,
+                                                           const std::string &secret_name, Secret value,
+                                                           Deadline deadline);
+
+} // namespace cvmin
