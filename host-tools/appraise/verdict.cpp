@@ -104,6 +104,8 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
             out += shown(check.found);
         else if (check.outcome == Outcome::skipped && check.wanted == "skip")
             out += "found " + shown(check.found) + "; not checked";
+        else if (check.found == check.wanted)
+            out += "found " + shown(check.found) + ", as wanted";
         else
             out += "found " + shown(check.found) + "; wanted " + shown(check.wanted);
         if (check.anchor != "nothing")

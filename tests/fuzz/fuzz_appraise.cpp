@@ -1,0 +1,62 @@
+// Any bytes as evidence, under expectations that the first file of the corpus meets: accepted only with every check
+// that may not be skipped passed, and only for our nonce, key, exporter and measurement; always a verdict that can be
+// printed.
+#include "host-tools/appraise/verdict.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+using namespace cvmin;
+
+static Bytes data_file(const char *name) {
+    std::ifstream in(std::string{CVMIN_TEST_DATA} + "/" + name, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    if (text.empty()) {
+        std::fprintf(stderr, "missing: %s\n", name);
+        std::abort();
+    }
+    return to_bytes(as_bytes(text));
+}
+
+template <std::size_t N> static ByteArray<N> filled(unsigned value) {
+    ByteArray<N> out;
+    out.fill(static_cast<std::byte>(value));
+    return out;
+}
+
+static const Expectations &expectations() { // those of tests/unit/appraise_fixture.hpp
+    static const Expectations wanted = [] {
+        Expectations out;
+        out.nonce = Bytes(32, std::byte{0x5a});
+        out.exporter = filled<exporter_size>(0x33);
+        out.peer_key = PublicKey{filled<48>(0x11), filled<48>(0x22)};
+        out.measurements = {filled<48>(0xaa)};
+        out.emulated_ark = data_file("appraise/ark.der");
+        out.policy = parse_policy(data_file("../../policies/emulated.json")).value();
+        out.now = parse_time("2026-06-01T12:00:00Z").value();
+        return out;
+    }();
+    return wanted;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+    const Expectations &wanted = expectations();
+    const Appraisal appraisal = appraise(std::as_bytes(std::span{data, size}), wanted);
+    const Verdict &verdict = appraisal.verdict;
+    if (appraisal.accepted.has_value() != verdict.accepted() || verdict.checks().size() != check_kinds().size())
+        std::abort();
+    if (appraisal.accepted) {
+        for (std::size_t i = 0; i < check_kinds().size(); ++i)
+            if (verdict.checks()[i].outcome != Outcome::passed &&
+                (check_kinds()[i].skipping == Skipping::never || verdict.checks()[i].outcome != Outcome::skipped))
+                std::abort();
+        if (appraisal.accepted->key() != std::get<PublicKey>(wanted.peer_key) ||
+            appraisal.accepted->measurement() != wanted.measurements[0] || !appraisal.accepted->emulated())
+            std::abort();
+    }
+    if (verdict_table(appraisal, wanted).empty() || verdict_json(appraisal, wanted).dump().empty())
+        std::abort();
+    return 0;
+}

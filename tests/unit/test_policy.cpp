@@ -1,0 +1,267 @@
+// Policy files: the shipped ones, every member left out, mistyped, unknown, and what must not be skipped.
+#include "tests/unit/cmocka.hpp"
+
+#include "host-tools/appraise/policy.hpp"
+#include "host-tools/appraise/unknown_bits.hpp"
+
+#include <set>
+
+using namespace cvmin;
+
+static Json shipped(const char *name) {
+    return parse_json(test::data(std::string{"../../policies/"} + name + ".json"), "policy").value();
+}
+static std::expected<Policy, PolicyError> read(const Json &json) {
+    return parse_policy(as_bytes(json.dump()));
+}
+static PolicyError refusal(const Json &json) {
+    const auto policy = read(json);
+    if (policy) {
+        print_error("accepted: %s\n", json.dump(2).c_str());
+        abort();
+    }
+    return policy.error();
+}
+
+// Every member, by path; comments are no members.
+static void collect(const Json &json, const std::string &path, std::vector<std::string> &out) {
+    for (const auto &[name, value] : json.items()) {
+        if (name == "comment")
+            continue;
+        const std::string member = path.empty() ? name : path + "." + name;
+        out.push_back(member);
+        if (value.is_object())
+            collect(value, member, out);
+    }
+}
+static Json::json_pointer pointer(std::string path) {
+    for (char &c : path)
+        if (c == '.')
+            c = '/';
+    return Json::json_pointer{"/" + path};
+}
+static std::pair<std::string, std::string> split(const std::string &path) { // parent, name
+    const std::size_t dot = path.rfind('.');
+    return dot == path.npos ? std::pair{std::string{}, path} : std::pair{path.substr(0, dot), path.substr(dot + 1)};
+}
+static Json &object_at(Json &root, const std::string &path) {
+    return path.empty() ? root : root[pointer(path)];
+}
+
+static void shipped_policies_say_what_they_ask_for(void **) {
+    const Policy milan = read(shipped("milan")).value();
+    assert_true(milan.products == std::vector{Product::milan});
+    assert_true(milan.report_versions == (std::vector<std::uint32_t>{3, 5}));
+    assert_true(milan.guest_policy[0] == false && milan.guest_policy[1] == false && !milan.guest_policy[2]);
+    assert_true(guest_policy_bits[0].member() == "debug" && guest_policy_bits[1].member() == "migration_agent");
+    assert_true(milan.vmpl == 0 && !milan.host_data && !milan.masked_chip_id && !milan.revocation);
+    for (const auto &minimum : milan.minimum_tcb[0])
+        assert_true(minimum == (Tcb{.level = {0, 0, 0, 24, 0}}));
+    assert_true(milan.platform_info[2] == true && milan.platform_info[5] == true && !milan.platform_info[0]);
+
+    const Policy genoa = read(shipped("genoa")).value();
+    for (const auto &minimum : genoa.minimum_tcb[1])
+        assert_true(minimum == (Tcb{.level = {0, 0, 0, 23, 0}}));
+    const Policy turin = read(shipped("turin")).value();
+    for (const auto &minimum : turin.minimum_tcb[2])
+        assert_true(minimum == (Tcb{.level = {0, 1, 0, 2, 71}}));
+    assert_true(turin.allowed_unknown_bits == std::vector<std::string>{"platform_info.6"});
+    assert_true(read(shipped("emulated"))->report_versions == std::vector<std::uint32_t>{5});
+}
+
+static void a_default_policy_allows_nothing(void **) {
+    const Policy policy;
+    assert_true(policy.products.empty() && policy.report_versions.empty() && policy.signing_keys.empty());
+}
+
+static void parse_policy_names_each_missing_member(void **) {
+    const Json good = shipped("turin");
+    std::vector<std::string> members;
+    collect(good, "", members);
+    assert_true(members.size() > 60);
+    for (const std::string &member : members) {
+        Json json = good;
+        const auto [parent, name] = split(member);
+        object_at(json, parent).erase(name);
+        const PolicyError error = refusal(json);
+        assert_true(error.member == member && error.error.code == Errc::missing);
+        assert_true(to_string(error).starts_with(member + ": "));
+    }
+}
+
+static void parse_policy_names_each_mistyped_member(void **) {
+    const Json good = shipped("turin");
+    std::vector<std::string> members;
+    collect(good, "", members);
+    for (const std::string &member : members)
+        for (const Json &wrong :
+             {Json(nullptr), Json(-1), Json(1.5), Json("Skip"), Json(""), Json::array({Json::object()})}) {
+            Json json = good;
+            json[pointer(member)] = wrong;
+            const PolicyError error = refusal(json);
+            if (!error.member.starts_with(member))
+                print_error("%s: %s\n", member.c_str(), to_string(error).c_str());
+            assert_true(error.member.starts_with(member));
+        }
+}
+
+static void parse_policy_refuses_unknown_members_everywhere(void **) {
+    const Json good = shipped("milan");
+    std::vector<std::string> objects{""};
+    std::vector<std::string> members;
+    collect(good, "", members);
+    for (const std::string &member : members)
+        if (good[pointer(member)].is_object())
+            objects.push_back(member);
+    assert_true(objects.size() >= 9);
+    for (const std::string &parent : objects) {
+        Json json = good;
+        object_at(json, parent)["hots_data"] = "skip";
+        const PolicyError error = refusal(json);
+        assert_true(error.member == (parent.empty() ? "hots_data" : parent + ".hots_data"));
+        assert_int_equal(error.error.code, Errc::malformed);
+        json = good;
+        object_at(json, parent)["comment"] = 7; // a comment is text
+        assert_int_equal(refusal(json).error.code, Errc::malformed);
+    }
+    Json json = good;
+    json["minimum_tcb"]["Genoa"] = json["minimum_tcb"]["Milan"]; // a product that is not allowed
+    assert_true(refusal(json).member == "minimum_tcb.Genoa");
+    json = good;
+    json["minimum_tcb"]["Milan"]["launch"]["fmc"] = 1; // a component that Milan has not
+    assert_true(refusal(json).member == "minimum_tcb.Milan.launch.fmc");
+}
+
+// What may be "skip" is exactly what docs/appraisal.md calls skippable.
+static void parse_policy_takes_skip_only_where_it_may(void **) {
+    const std::set<std::string> never{"schema",
+                                      "product",
+                                      "report_versions",
+                                      "signing_key",
+                                      "guest_policy",
+                                      "vmpl",
+                                      "masked_chip_id",
+                                      "minimum_tcb",
+                                      "platform_info",
+                                      "mitigation_vector",
+                                      "allowed_unknown_bits",
+                                      "minimum_tcb.Milan"};
+    const Json good = shipped("milan");
+    std::vector<std::string> members;
+    collect(good, "", members);
+    for (const std::string &member : members) {
+        Json json = good;
+        json[pointer(member)] = "skip";
+        const bool component = std::ranges::count(member, '.') == 3; // a level within a minimum
+        assert_int_equal(read(json).has_value(), !never.contains(member) && !component);
+    }
+}
+
+static void parse_policy_refuses_values_out_of_range(void **) {
+    const struct {
+        const char *member;
+        Json value;
+        Errc code;
+    } cases[] = {
+        {"schema", 2, Errc::unsupported},
+        {"product", Json::array(), Errc::out_of_range},
+        {"product", {"Venice"}, Errc::unsupported},
+        {"product", {"milan"}, Errc::unsupported},
+        {"report_versions", Json::array(), Errc::out_of_range},
+        {"report_versions", {4294967296}, Errc::out_of_range},
+        {"signing_key", Json::array(), Errc::out_of_range},
+        {"signing_key", {"VCEK"}, Errc::unsupported},
+        {"vmpl", 4, Errc::out_of_range},
+        {"host_data", std::string(62, '0'), Errc::out_of_range},
+        {"host_data", std::string(64, 'g'), Errc::malformed},
+        {"chip_id", Json::array(), Errc::out_of_range},
+        {"chip_id", {std::string(126, '1')}, Errc::out_of_range},
+        {"chip_id", {std::string(128, '0')}, Errc::out_of_range}, // a masked CHIP_ID is no machine
+        {"chip_id", Json(std::vector<std::string>(257, std::string(128, '1'))), Errc::out_of_range},
+        {"family_id", std::string(34, '0'), Errc::out_of_range},
+        {"guest_svn_minimum", 4294967296, Errc::out_of_range},
+        {"id_key_digest", std::string(64, '0'), Errc::out_of_range},
+        {"mitigation_vector.launch", "3", Errc::malformed},
+        {"mitigation_vector.launch", 3, Errc::malformed},
+        {"minimum_tcb.Milan.launch.snp", 256, Errc::out_of_range},
+        {"guest_policy.abi_minimum", {{"major", 256}, {"minor", 0}}, Errc::out_of_range},
+        {"guest_policy.abi_minimum", {{"major", 1}}, Errc::missing},
+        {"allowed_unknown_bits", {"platform_info.64"}, Errc::unsupported},
+        {"allowed_unknown_bits", {"platform_info.06"}, Errc::unsupported},
+        {"allowed_unknown_bits", {"platform.6"}, Errc::unsupported},
+        {"allowed_unknown_bits", {"measurement.6"}, Errc::unsupported},
+        {"revocation", "optional", Errc::unsupported},
+        {"runtime_log", std::string(96, '0'), Errc::unsupported},
+        {"ak", std::string(64, '0'), Errc::unsupported},
+        {"manifest", std::string(62, '0'), Errc::out_of_range},
+    };
+    for (const auto &[member, value, code] : cases) {
+        Json json = shipped("milan");
+        json[pointer(member)] = value;
+        const PolicyError error = refusal(json);
+        if (error.error.code != code || !error.member.starts_with(member))
+            print_error("%s = %s: %s\n", member, value.dump().c_str(), to_string(error).c_str());
+        assert_true(error.error.code == code && error.member.starts_with(member));
+    }
+}
+
+static void parse_policy_reads_what_a_relying_party_pins(void **) {
+    Json json = shipped("turin");
+    json["host_data"] = "0x" + std::string(64, 'a');
+    json["chip_id"] = {"0102030405060708", std::string(128, '1')};
+    json["csp_id"] = {"CN=cloud.example"};
+    json["mitigation_vector"]["current"] = "0000000000000005";
+    json["guest_policy"]["abi_minimum"] = {{"major", 1}, {"minor", 55}};
+    json["revocation"] = "required";
+    json["minimum_tcb"]["Turin"]["launch"] = "skip";
+    const Policy policy = read(json).value();
+    assert_true(policy.host_data->front() == std::byte{0xaa});
+    assert_true(hex((*policy.chip_ids)[0]) == "0102030405060708" + std::string(112, '0'));
+    assert_true(policy.csp_ids->front() == "CN=cloud.example" && policy.current_mitigations == 5u);
+    assert_true(policy.abi_minimum == (AbiVersion{1, 55}) && policy.revocation);
+    assert_false(policy.minimum_tcb[2][2].has_value());
+}
+
+static void parse_policy_refuses_what_is_no_policy(void **) {
+    for (const std::string_view text : {"", "[]", "null", "{", "{}", "\"skip\"", "{\"schema\":1}"})
+        assert_false(parse_policy(as_bytes(text)).has_value());
+    const std::string whole = shipped("milan").dump();
+    for (std::size_t size = 0; size < whole.size(); size += 13)
+        assert_false(parse_policy(as_bytes(std::string_view{whole}.substr(0, size))).has_value());
+    assert_int_equal(parse_policy(Bytes(max_json_size + 1)).error().error.code, Errc::too_large);
+}
+
+static void unknown_bits_have_names_that_a_policy_can_say(void **) {
+    ByteArray<snp_report_size> raw{};
+    raw.fill(std::byte{0xff});
+    SnpReport report{};
+    report.version = 2;
+    report.policy = ~std::uint64_t{0};
+    const auto all = unknown_bits(raw, report, Product::milan);
+    assert_true(all.size() > 4000);
+    for (const std::string &bit : all)
+        assert_true(valid_unknown_bit(bit));
+    for (const std::string_view bit : {"", ".", "policy", "policy.", "policy.-1", "policy.64", "Policy.30",
+                                       "policy.30 ", "reserved_1eb.8", "reserved_330.2944", "!policy.17"})
+        assert_false(valid_unknown_bit(bit));
+    // bit 17 of the policy must be set
+    raw.fill(std::byte{0});
+    report.policy = 0;
+    assert_true(unknown_bits(raw, report, Product::milan) == std::vector<std::string>{"!policy.17"});
+}
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(shipped_policies_say_what_they_ask_for),
+        cmocka_unit_test(a_default_policy_allows_nothing),
+        cmocka_unit_test(parse_policy_names_each_missing_member),
+        cmocka_unit_test(parse_policy_names_each_mistyped_member),
+        cmocka_unit_test(parse_policy_refuses_unknown_members_everywhere),
+        cmocka_unit_test(parse_policy_takes_skip_only_where_it_may),
+        cmocka_unit_test(parse_policy_refuses_values_out_of_range),
+        cmocka_unit_test(parse_policy_reads_what_a_relying_party_pins),
+        cmocka_unit_test(parse_policy_refuses_what_is_no_policy),
+        cmocka_unit_test(unknown_bits_have_names_that_a_policy_can_say),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
