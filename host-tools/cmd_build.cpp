@@ -1,9 +1,94 @@
+// cvmin build: options, progress, the result's path. The recipe is image/build.hpp's.
+#include "host-tools/base/os.hpp"
 #include "host-tools/cli.hpp"
+#include "image/build.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
 
 namespace cvmin {
 
-int cmd_build(int, char **) {
-    return report_error("build", Exit::system_failure, "not built yet");
+static std::filesystem::path from_environment(const char *name) {
+    const char *value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+static int report_failure(const BuildFailure &failure) {
+    if (failure.signal != 0) {
+        report_error("build", Exit::system_failure, "interrupted; nothing was changed");
+        std::signal(failure.signal, SIG_DFL);
+        std::raise(failure.signal); // whoever waits for us learns of the signal
+        return Exit::system_failure;
+    }
+    if (failure.reported) // exit codes are the same in our scripts
+        return failure.exit_status >= Exit::usage && failure.exit_status <= Exit::peer ? failure.exit_status
+                                                                                       : Exit::system_failure;
+    if (!failure.log.empty())
+        std::fprintf(stderr, "%s\n", failure.log.c_str());
+    if (failure.error.code == Errc::usage || (failure.error.code == Errc::system && failure.error.detail == 0))
+        return report_error("build", static_cast<Exit>(exit_code(failure.error.code)),
+                            failure.log.empty() ? failure.subject : failure.subject + " failed");
+    return report_error("build", failure.error, failure.subject);
+}
+
+int cmd_build(int argc, char **argv) {
+    CLI::App app{
+        "Builds the CVM image: kernel, agent, initramfs, command line, firmware, reference values and image.json.\n"
+        "The same sources give the same bytes. Runs inside the toolchain root; prints the path of image.json.",
+        "cvmin build"};
+    app.footer(
+        "Example: ./dev cvmin build --out out\n"
+        "The kernel is built once per configuration (some minutes); a changed agent makes a new image in seconds.");
+    std::string out, source, work;
+    bool debug = false, json = false;
+    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+    unsigned jobs = cores;
+    if (const char *limit = std::getenv("CVMIN_JOBS"); limit != nullptr && std::atoi(limit) > 0)
+        jobs = static_cast<unsigned>(std::atoi(limit));
+    app.add_option("--out", out, "directory of the image; replaced as a whole (default: out, or out-debug)");
+    app.add_option("--source", source, "work tree of cvmin (default: $CVMIN_SRC, or the current directory)");
+    app.add_option("--work", work,
+                   "directory for intermediate files (default: the cache, so that they are used again)");
+    app.add_flag("--debug", debug, "build the debug image: console on, another launch digest");
+    app.add_option("-j,--jobs", jobs, "parallel jobs (default: $CVMIN_JOBS, or the number of cores)")
+        ->check(CLI::Range(1, 1024));
+    app.add_flag("--json", json, "print JSON: paths, digests, steps with their times");
+    if (const auto code = parse_options(app, argc, argv))
+        return *code;
+
+    std::error_code error;
+    BuildOptions options;
+    if (source.empty())
+        source = from_environment("CVMIN_SRC");
+    options.source = std::filesystem::absolute(source.empty() ? "." : source, error).lexically_normal();
+    if (!options.source.has_filename())
+        options.source = options.source.parent_path();
+    options.out = out.empty() ? (debug ? "out-debug" : "out") : out;
+    if (!options.out.has_filename())
+        options.out = options.out.parent_path();
+    if (!work.empty())
+        options.work = std::filesystem::absolute(work, error);
+    options.sysroot = from_environment("CVMIN_SYSROOT");
+    options.debug = debug;
+    options.jobs = jobs;
+
+    const auto built = build_image(options, [](std::string_view text) { note(text); });
+    if (!built)
+        return report_failure(built.error());
+    if (!json) {
+        std::printf("%s\n", built->image_json.c_str());
+        return Exit::ok;
+    }
+    Json steps = Json::array();
+    for (const BuildStep &step : built->steps)
+        steps.push_back({{"name", step.name}, {"seconds", step.seconds}});
+    print_json({{"schema", 1},
+                {"image", built->image_json.string()},
+                {"manifest", to_json(built->manifest)},
+                {"steps", steps}});
+    return Exit::ok;
 }
 
 } // namespace cvmin

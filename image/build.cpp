@@ -1,0 +1,600 @@
+#include "image/build.hpp"
+
+#include "host-tools/base/os.hpp"
+#include "host-tools/measure/measure.hpp"
+#include "image/child.hpp"
+#include "image/newc.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <set>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+namespace cvmin {
+
+namespace fs = std::filesystem;
+
+// ---- parts
+// -----------------------------------------------------------------------------------------------------------
+
+// Lines without comments (from '#' to the end) and blanks at both ends; empty lines are left out.
+static std::vector<std::string_view> meaningful_lines(std::string_view text) {
+    static constexpr std::string_view blanks = " \t\r";
+    std::vector<std::string_view> lines;
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t end = std::min(text.find('\n', at), text.size());
+        std::string_view line = text.substr(at, end - at);
+        line = line.substr(0, line.find('#'));
+        const std::size_t first = line.find_first_not_of(blanks);
+        if (first != std::string_view::npos)
+            lines.push_back(line.substr(first, line.find_last_not_of(blanks) - first + 1));
+        at = end + 1;
+    }
+    return lines;
+}
+
+static std::vector<std::string> words_of(std::string_view line) {
+    std::vector<std::string> words;
+    for (std::size_t at = 0; (at = line.find_first_not_of(' ', at)) != std::string_view::npos;) {
+        const std::size_t end = std::min(line.find(' ', at), line.size());
+        words.emplace_back(line.substr(at, end - at));
+        at = end;
+    }
+    return words;
+}
+
+Result<std::string> parse_command_line(ByteView text) {
+    std::string line;
+    for (const std::string_view parameter : meaningful_lines(as_text(text))) {
+        if (!std::ranges::all_of(parameter, [](char c) { return c >= ' ' && c < 0x7f; }))
+            return fail(Errc::malformed, "cmdline");
+        if (!line.empty())
+            line += ' ';
+        line += parameter;
+    }
+    if (line.empty())
+        return fail(Errc::malformed, "cmdline");
+    if (line.size() > max_command_line_size)
+        return fail(Errc::too_large, "cmdline", line.size());
+    return line;
+}
+
+Result<FirmwarePin> parse_firmware_pin(ByteView text) {
+    const auto lines = meaningful_lines(as_text(text));
+    if (lines.size() != 1)
+        return fail(Errc::malformed, "firmware.pin", lines.size());
+    const auto words = words_of(lines[0]);
+    if (words.size() != 3 || words[1].size() > 12 ||
+        !std::ranges::all_of(words[1], [](char c) { return c >= '0' && c <= '9'; }))
+        return fail(Errc::malformed, "firmware.pin");
+    CVMIN_TRY(digest, parse_hex_exactly<32>(words[0], "firmware.pin"));
+    return FirmwarePin{digest, std::stoull(words[1]), words[2]};
+}
+
+Result<Bytes> make_initramfs(ByteView agent) {
+    return write_newc({
+        {"dev", S_IFDIR | 0755, {}, 0, 0},
+        {"init", S_IFREG | 0755, to_bytes(agent), 0, 0},
+        {"proc", S_IFDIR | 0755, {}, 0, 0},
+        {"run", S_IFDIR | 0755, {}, 0, 0},
+        {"sys", S_IFDIR | 0755, {}, 0, 0},
+    });
+}
+
+Result<Bytes> compress_zstd(ByteView bytes) {
+    struct Free {
+        void operator()(ZSTD_CCtx *context) const { ZSTD_freeCCtx(context); }
+    };
+    const std::unique_ptr<ZSTD_CCtx, Free> context{ZSTD_createCCtx()};
+    if (!context)
+        return fail(Errc::system, "zstd");
+    // everything that could follow the machine is set: level, one thread, no checksum, size in the frame
+    for (const auto &[parameter, value] : {std::pair{ZSTD_c_compressionLevel, initramfs_zstd_level},
+                                           {ZSTD_c_nbWorkers, 0},
+                                           {ZSTD_c_checksumFlag, 0},
+                                           {ZSTD_c_contentSizeFlag, 1}})
+        if (const std::size_t code = ZSTD_CCtx_setParameter(context.get(), parameter, value); ZSTD_isError(code))
+            return fail(Errc::system, "zstd", code);
+    Bytes out(ZSTD_compressBound(bytes.size()));
+    const std::size_t size = ZSTD_compress2(context.get(), out.data(), out.size(), bytes.data(), bytes.size());
+    if (ZSTD_isError(size))
+        return fail(Errc::system, "zstd", size);
+    out.resize(size);
+    return out;
+}
+
+static bool is_source(const fs::path &path) {
+    const std::string extension = path.extension();
+    return extension == ".cpp" || extension == ".hpp" || extension == ".h" || extension == ".cmake" ||
+           path.filename() == "CMakeLists.txt";
+}
+
+Result<TreeDigest> digest_tree(const fs::path &root, const std::vector<fs::path> &paths) {
+    std::set<std::string> names; // sorted by bytes
+    std::error_code error;
+    for (const fs::path &path : paths) {
+        if (!fs::is_directory(root / path, error)) {
+            names.insert(path);
+            continue;
+        }
+        fs::recursive_directory_iterator at{root / path, error};
+        for (; !error && at != fs::recursive_directory_iterator{}; at.increment(error)) {
+            if (at->is_regular_file(error) && is_source(at->path()))
+                names.insert(at->path().lexically_relative(root));
+            if (names.size() > max_recipe_tree_entries)
+                return fail(Errc::too_large, "sources", names.size());
+        }
+        if (error)
+            return fail(Errc::system, "sources", static_cast<std::uint64_t>(error.value()));
+    }
+    Sha256Stream stream;
+    TreeDigest digest{};
+    for (const std::string &name : names) {
+        CVMIN_TRY(bytes, read_file(root / name, max_recipe_file_size));
+        stream.update(as_bytes(hex(sha256(bytes)) + "  " + name + "\n"));
+        digest.size += bytes.size();
+        ++digest.files;
+    }
+    digest.sha256 = stream.finish();
+    return digest;
+}
+
+// ---- the build ---------------------------------------------------------------------------------------------------
+
+template <class T> using BuildResult = std::expected<T, BuildFailure>;
+
+static std::unexpected<BuildFailure> failure(const Error &error, std::string subject) {
+    return std::unexpected(BuildFailure{error, std::move(subject), {}, false, 0, 0});
+}
+static std::unexpected<BuildFailure> os_failure(std::string_view where, std::string subject) {
+    return failure({Errc::system, where, static_cast<std::uint64_t>(errno)}, std::move(subject));
+}
+template <class T> static BuildResult<T> named(Result<T> result, const fs::path &subject) {
+    if (!result)
+        return failure(result.error(), subject);
+    if constexpr (std::is_void_v<T>)
+        return {};
+    else
+        return std::move(*result);
+}
+
+// Two builds of one tree share its objects and must take turns.
+static BuildResult<UniqueFd> take_lock(const fs::path &path, const Interrupts &interrupts,
+                                       const BuildProgress &progress) {
+    UniqueFd lock{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+    if (!lock)
+        return os_failure("lock", path);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0)
+        return lock;
+    progress("another build of this tree is running; waiting for it");
+    while (::flock(lock.get(), LOCK_EX) != 0) {
+        if (errno != EINTR)
+            return os_failure("lock", path);
+        if (interrupts.signal() != 0)
+            return std::unexpected(BuildFailure{
+                .error = {Errc::system, "lock"}, .subject = path, .log = {}, .signal = interrupts.signal()});
+    }
+    return lock;
+}
+
+// A directory of ours may be replaced; anything else that lies at `out` is left alone.
+static BuildResult<void> check_replaceable(const fs::path &out) {
+    static constexpr std::string_view ours[] = {
+        "agent", "bzImage", "cmdline", "OVMF.fd", "image.json", "initrd.zst", "reference-values.json"};
+    std::error_code error;
+    const fs::file_status status = fs::symlink_status(out, error);
+    if (status.type() == fs::file_type::not_found)
+        return {};
+    if (status.type() != fs::file_type::directory)
+        return failure({Errc::usage, "out"}, out.string() + " is not a directory");
+    for (fs::directory_iterator at{out, error}; !error && at != fs::directory_iterator{}; at.increment(error))
+        if (std::ranges::find(ours, at->path().filename().string()) == std::end(ours))
+            return failure({Errc::usage, "out"}, at->path().string() + " is not part of an image");
+    if (error)
+        return failure({Errc::system, "out", static_cast<std::uint64_t>(error.value())}, out);
+    return {};
+}
+
+// A directory beside `out` that becomes `out`, or disappears. While its owner lives it is locked, so that what a killed
+// build left behind can be told from what another one is writing.
+class Staging {
+  public:
+    static BuildResult<Staging> make(const fs::path &out) {
+        const fs::path parent = out.has_parent_path() ? out.parent_path() : fs::path{"."};
+        std::error_code error;
+        fs::create_directories(parent, error);
+        if (error)
+            return failure({Errc::system, "out", static_cast<std::uint64_t>(error.value())}, parent);
+        const std::string prefix = out.filename().string() + ".new-";
+        for (fs::directory_iterator at{parent, error}; !error && at != fs::directory_iterator{}; at.increment(error))
+            if (at->path().filename().string().starts_with(prefix))
+                remove_if_abandoned(at->path());
+        std::string name = (parent / prefix).string() + "XXXXXX";
+        if (::mkdtemp(name.data()) == nullptr)
+            return os_failure("out", out);
+        UniqueFd lock{::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+        Staging staging{name, std::move(lock)};
+        if (!staging.lock_ || ::flock(staging.lock_.get(), LOCK_EX | LOCK_NB) != 0 || ::chmod(name.c_str(), 0755) != 0)
+            return os_failure("out", out);
+        return staging;
+    }
+    Staging(Staging &&other) noexcept : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
+    Staging &operator=(Staging &&) = delete;
+    ~Staging() {
+        std::error_code ignored;
+        if (!path_.empty())
+            fs::remove_all(path_, ignored);
+    }
+    const fs::path &path() const { return path_; }
+
+    // `out` is the old directory or the new one at every moment.
+    BuildResult<void> become(const fs::path &out) {
+        if (::fsync(lock_.get()) != 0)
+            return os_failure("out", out);
+        if (::rename(path_.c_str(), out.c_str()) == 0) { // there was none, or an empty one
+            path_.clear();
+            return {};
+        }
+        if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, out.c_str(), RENAME_EXCHANGE) != 0)
+            return os_failure("out", out);
+        return {}; // the destructor removes the old one, which now has the temporary name
+    }
+
+  private:
+    Staging(fs::path path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+    static void remove_if_abandoned(const fs::path &path) {
+        const UniqueFd lock{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+        std::error_code ignored;
+        if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0)
+            fs::remove_all(path, ignored);
+    }
+    fs::path path_;
+    UniqueFd lock_;
+};
+
+class Build {
+  public:
+    Build(const BuildOptions &options, const BuildProgress &progress) : options_(options), progress_(progress) {}
+
+    BuildResult<Built> run() {
+        if (auto done = check_options(); !done)
+            return std::unexpected(done.error());
+        auto lock = take_lock(fs::path{work_}.concat(".lock"), interrupts_, progress_);
+        if (!lock)
+            return std::unexpected(lock.error());
+        for (const auto &[name, step] : {std::pair{"kernel", &Build::kernel},
+                                         {"agent", &Build::agent},
+                                         {"initramfs", &Build::initramfs},
+                                         {"firmware", &Build::firmware},
+                                         {"reference values", &Build::reference_values},
+                                         {"image", &Build::image}}) {
+            const auto start = std::chrono::steady_clock::now();
+            auto done = (this->*step)();
+            if (done && interrupts_.signal() != 0)
+                done = interrupted(name);
+            if (!done)
+                return std::unexpected(done.error());
+            const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+            built_.steps.push_back({name, took.count()});
+            char text[160];
+            std::snprintf(text, sizeof text, "%-17s %7.1f s  %s", name, took.count(), note_.c_str());
+            progress_(text);
+            note_.clear();
+        }
+        return std::move(built_);
+    }
+
+  private:
+    BuildResult<void> interrupted(std::string step) const {
+        return std::unexpected(BuildFailure{
+            .error = {Errc::system, "build"}, .subject = std::move(step), .log = {}, .signal = interrupts_.signal()});
+    }
+
+    BuildResult<void> check_options() {
+        if (!fs::exists(options_.source / "image/kernel.config"))
+            return failure({Errc::usage, "source"}, options_.source.string() + " is not a cvmin source tree");
+        if (options_.sysroot.empty() || !fs::exists(options_.sysroot / "lib/libmbedtls.a"))
+            return failure({Errc::system, "sysroot"}, "CVMIN_SYSROOT names no guest sysroot: run it through ./dev");
+        if (auto replaceable = check_replaceable(options_.out); !replaceable)
+            return replaceable;
+        const Sha256Digest key = sha256(as_bytes(options_.source.string() + '\n' + options_.sysroot.string()));
+        work_ = options_.work.empty() ? cache_directory() / ("agent-" + hex(ByteView{key}.first(8)))
+                                      : options_.work / "agent";
+        std::error_code error;
+        fs::create_directories(work_, error);
+        if (error)
+            return failure({Errc::system, "work", static_cast<std::uint64_t>(error.value())}, work_);
+        return {};
+    }
+
+    BuildResult<Bytes> read_source(const fs::path &name) {
+        return named(read_file(options_.source / name, max_recipe_file_size), options_.source / name);
+    }
+
+    // ---- steps ----
+
+    BuildResult<void> kernel() {
+        std::vector<std::string> command{"bash", options_.source / "image/kernel.sh", "-j",
+                                         std::to_string(options_.jobs)};
+        if (!options_.work.empty())
+            command.insert(command.end(), {"--work", options_.work});
+        ChildOptions child;
+        child.environment = {{"CVMIN_SRC", options_.source}, {"CVMIN_CACHE", cache_directory()}};
+        child.capture_output = true;
+        auto finished = run_child(command, child, interrupts_);
+        if (!finished)
+            return failure(finished.error(), "image/kernel.sh");
+        if (interrupts_.signal() != 0)
+            return interrupted("kernel");
+        if (finished->status != 0)
+            return std::unexpected(BuildFailure{.error = {Errc::system, "kernel"},
+                                                .subject = "image/kernel.sh",
+                                                .log = {},
+                                                .reported = true,
+                                                .exit_status = finished->status});
+        std::string &path = finished->output;
+        while (path.ends_with('\n'))
+            path.pop_back();
+        auto bytes = named(read_file(fs::path{path} / "bzImage", max_kernel_size), path);
+        auto config = named(read_file(fs::path{path} / "config", max_recipe_file_size), path);
+        if (!bytes || !config)
+            return std::unexpected(!bytes ? bytes.error() : config.error());
+        kernel_ = std::move(*bytes);
+        kernel_config_ = std::move(*config);
+        note_ = std::to_string(kernel_.size()) + " bytes, " + fs::path{path}.filename().string();
+        return {};
+    }
+
+    BuildResult<void> run_logged(const std::vector<std::string> &command, std::string subject) {
+        ChildOptions child;
+        child.log = fs::path{work_}.concat(".log");
+        auto finished = run_child(command, child, interrupts_);
+        if (!finished)
+            return failure(finished.error(), std::move(subject));
+        if (interrupts_.signal() != 0)
+            return interrupted(std::move(subject));
+        if (finished->status == 0)
+            return {};
+        BuildFailure failed{.error = {Errc::system, "agent"}, .subject = std::move(subject), .log = {}};
+        if (auto log = read_file(child.log, 64u << 20)) {
+            static constexpr std::size_t tail = 4000; // some 40 lines
+            const std::string_view text = as_text(*log);
+            failed.log = text.substr(text.size() - std::min(text.size(), tail));
+        }
+        return std::unexpected(std::move(failed));
+    }
+
+    BuildResult<void> agent() {
+        std::error_code ignored;
+        fs::remove(fs::path{work_}.concat(".log"), ignored);
+        if (!fs::exists(work_ / "build.ninja")) {
+            if (auto done =
+                    run_logged({"cmake", "-G", "Ninja", "-S", options_.source, "-B", work_,
+                                "-DCVMIN_SYSROOT=" + options_.sysroot.string(), "-DCMAKE_BUILD_TYPE=MinSizeRel",
+                                "-DCMAKE_TOOLCHAIN_FILE=" + (options_.source / "toolchain/guest.cmake").string()},
+                               "configuring the agent");
+                !done)
+                return done;
+        }
+        if (auto done = run_logged({"ninja", "-C", work_, "-j", std::to_string(options_.jobs), "cvmin-agent"},
+                                   "compiling the agent");
+            !done)
+            return done;
+        const fs::path binary = work_ / "agent-min/cvmin-agent";
+        auto bytes = named(read_file(binary, max_agent_size), binary);
+        if (!bytes)
+            return std::unexpected(bytes.error());
+        agent_ = std::move(*bytes);
+        note_ = std::to_string(agent_.size()) + " bytes";
+        return {};
+    }
+
+    BuildResult<void> initramfs() {
+        const auto archive = make_initramfs(agent_);
+        if (!archive)
+            return failure(archive.error(), "initramfs");
+        auto compressed = compress_zstd(*archive);
+        if (!compressed)
+            return failure(compressed.error(), "initramfs");
+        initrd_ = std::move(*compressed);
+        note_ = std::to_string(initrd_.size()) + " bytes";
+        return {};
+    }
+
+    BuildResult<void> firmware() {
+        auto text = read_source("image/firmware.pin");
+        if (!text)
+            return std::unexpected(text.error());
+        const auto pin = parse_firmware_pin(*text);
+        if (!pin)
+            return failure(pin.error(), options_.source / "image/firmware.pin");
+        auto bytes = named(read_file(pin->path, max_firmware_size), pin->path);
+        if (!bytes)
+            return std::unexpected(bytes.error());
+        if (bytes->size() != pin->size || sha256(*bytes) != pin->sha256)
+            return failure({Errc::mismatch, "firmware.pin"},
+                           pin->path.string() + ": is " + hex(sha256(*bytes)) + ", the pin wants " + hex(pin->sha256));
+        firmware_ = std::move(*bytes);
+        firmware_source_ = pin->path;
+
+        const fs::path line_file = options_.debug ? "image/cmdline.debug" : "image/cmdline";
+        auto line_text = read_source(line_file);
+        if (!line_text)
+            return std::unexpected(line_text.error());
+        auto line = named(parse_command_line(*line_text), options_.source / line_file);
+        if (!line)
+            return std::unexpected(line.error());
+        built_.manifest.command_line = std::move(*line);
+        built_.manifest.hashes = kernel_hashes(kernel_, initrd_, built_.manifest.command_line);
+        return {};
+    }
+
+    BuildResult<void> reference_values() {
+        ImageManifest &manifest = built_.manifest;
+        manifest.guest_policy = default_guest_policy;
+        const auto before = predict_before_vcpus(firmware_, manifest.hashes);
+        if (!before)
+            return failure(before.error(), firmware_source_);
+        const auto all = predict_all(*before, manifest.guest_features);
+        if (!all)
+            return failure(all.error(), "reference values");
+        Json models = Json::array();
+        for (const ReferenceValues &values : *all) {
+            Json names = Json::array(), digests = Json::array();
+            for (const std::string_view name : values.models)
+                names.push_back(name);
+            for (const Sha384Digest &digest : values.digests)
+                digests.push_back(hex(digest));
+            ByteArray<4> signature{};
+            store_be(signature, values.signature);
+            models.push_back({{"models", std::move(names)},
+                              {"signature", "0x" + hex(signature)},
+                              {"launch_digests", std::move(digests)}});
+        }
+        values_ = Json{{"schema", 1},
+                       {"kind", "cvmin-reference-values"},
+                       {"debug", options_.debug},
+                       {"hashes",
+                        {{"kernel", hex(manifest.hashes.kernel)},
+                         {"initrd", hex(manifest.hashes.initrd)},
+                         {"cmdline", hex(manifest.hashes.cmdline)}}},
+                       {"firmware", hex(sha256(firmware_))},
+                       {"guest_features", "0x" + std::to_string(manifest.guest_features)},
+                       {"cpu_models", std::move(models)}};
+        note_ = std::to_string(all->size()) + " CPU signatures x " + std::to_string(max_vcpus) + " vCPU counts";
+        return {};
+    }
+
+    // Lines "sha256 size path ..." of a lock.
+    BuildResult<void> add_lock_lines(const fs::path &lock) {
+        auto text = read_source(lock);
+        if (!text)
+            return std::unexpected(text.error());
+        for (const std::string_view line : meaningful_lines(as_text(*text))) {
+            const auto words = words_of(line);
+            if (words.size() < 3 || !parse_hex_exactly<32>(words[0], "lock") || words[1].size() > 12 ||
+                !std::ranges::all_of(words[1], [](char c) { return c >= '0' && c <= '9'; }))
+                return failure({Errc::malformed, "lock"}, options_.source / lock);
+            built_.manifest.inputs.push_back({{"kind", "source"},
+                                              {"name", fs::path{words[2]}.filename()},
+                                              {"sha256", words[0]},
+                                              {"size", std::stoull(words[1])}});
+        }
+        return {};
+    }
+    void add_input(std::string_view kind, std::string name, ByteView bytes) {
+        built_.manifest.inputs.push_back(
+            {{"kind", kind}, {"name", std::move(name)}, {"sha256", hex(sha256(bytes))}, {"size", bytes.size()}});
+    }
+
+    // Everything that decides a byte of the image, by digest.
+    BuildResult<void> inputs() {
+        built_.manifest.inputs = Json::array();
+        if (auto done = add_lock_lines("toolchain/sources.lock"); !done)
+            return done;
+        std::vector<std::pair<const char *, fs::path>> files{
+            {"toolchain", "toolchain/debs.lock"},
+            {"toolchain", "toolchain/sysroot.sh"},
+            {"toolchain", "toolchain/guest.cmake"},
+            {"toolchain", "toolchain/mbedtls/config-guest.h"},
+            {"recipe", "image/kernel.config"},
+            {"recipe", "image/kernel.sh"},
+            {"recipe", options_.debug ? "image/cmdline.debug" : "image/cmdline"},
+            {"recipe", "image/firmware.pin"},
+        };
+        std::set<fs::path> patches;
+        std::error_code error;
+        for (fs::directory_iterator at{options_.source / "image/patches", error};
+             !error && at != fs::directory_iterator{}; at.increment(error))
+            if (at->path().extension() == ".patch")
+                patches.insert("image/patches" / at->path().filename());
+        if (error)
+            return failure({Errc::system, "patches", static_cast<std::uint64_t>(error.value())},
+                           options_.source / "image/patches");
+        for (const fs::path &patch : patches)
+            files.emplace_back("recipe", patch);
+        for (const auto &[kind, name] : files) {
+            auto bytes = read_source(name);
+            if (!bytes)
+                return std::unexpected(bytes.error());
+            add_input(kind, name, *bytes);
+        }
+        add_input("recipe", "resolved kernel configuration", kernel_config_);
+        const auto tree = digest_tree(options_.source, {"agent-min", "common", "CMakeLists.txt"});
+        if (!tree)
+            return failure(tree.error(), "agent-min, common");
+        built_.manifest.inputs.push_back({{"kind", "tree"},
+                                          {"name", "agent-min common CMakeLists.txt"},
+                                          {"sha256", hex(tree->sha256)},
+                                          {"size", tree->size}});
+        return {};
+    }
+
+    BuildResult<void> image() {
+        if (auto done = inputs(); !done)
+            return done;
+        ImageManifest &manifest = built_.manifest;
+        manifest.version = CVMIN_VERSION;
+        manifest.debug = options_.debug;
+        manifest.directory = options_.out;
+
+        auto staging = Staging::make(options_.out);
+        if (!staging)
+            return std::unexpected(staging.error());
+        auto put = [&](const char *name, ByteView bytes, mode_t mode = 0644) -> BuildResult<ImageFile> {
+            if (auto written = write_file(staging->path() / name, bytes, mode); !written)
+                return failure(written.error(), options_.out / name);
+            return ImageFile{name, sha256(bytes), bytes.size()};
+        };
+        auto kernel = put("bzImage", kernel_);
+        auto initrd = put("initrd.zst", initrd_);
+        auto cmdline = put("cmdline", as_bytes(manifest.command_line));
+        auto firmware = put("OVMF.fd", firmware_);
+        auto agent = put("agent", agent_, 0755);
+        auto values = put("reference-values.json", as_bytes(values_.dump(1) + "\n"));
+        for (const auto *file : {&kernel, &initrd, &cmdline, &firmware, &agent, &values})
+            if (!*file)
+                return std::unexpected(file->error());
+        manifest.kernel = *kernel;
+        manifest.initrd = *initrd;
+        manifest.cmdline = *cmdline;
+        manifest.firmware = *firmware;
+        manifest.agent = *agent;
+        manifest.reference_values = *values;
+        const std::string text = to_json(manifest).dump(2) + "\n";
+        // what is written must be what our own reader takes
+        if (auto parsed = parse_image_manifest(as_bytes(text), options_.out); !parsed)
+            return failure(parsed.error(), "image.json");
+        if (auto written = put("image.json", as_bytes(text)); !written)
+            return std::unexpected(written.error());
+        if (interrupts_.signal() != 0)
+            return interrupted("image");
+        if (auto done = staging->become(options_.out); !done)
+            return done;
+        built_.image_json = options_.out / "image.json";
+        note_ = built_.image_json.string() + (options_.debug ? " (debug: console on)" : "");
+        return {};
+    }
+
+    const BuildOptions &options_;
+    const BuildProgress &progress_;
+    Interrupts interrupts_;
+    fs::path work_; // of the agent
+    Bytes kernel_, kernel_config_, agent_, initrd_, firmware_;
+    fs::path firmware_source_;
+    Json values_;
+    std::string note_;
+    Built built_;
+};
+
+std::expected<Built, BuildFailure> build_image(const BuildOptions &options, const BuildProgress &progress) {
+    return Build{options, progress}.run();
+}
+
+} // namespace cvmin

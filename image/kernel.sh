@@ -87,17 +87,17 @@ if [ -n "${key_only:-}" ]; then
 fi
 [ -n "${CVMIN_ROOT:-}" ] || die $E_SYSTEM "the kernel is built inside the toolchain root: run it through ./dev"
 
-work='' new='' make_pid='' watch_pid=''
+work='' new='' log='' make_pid='' watch_pid=''
 clean_up() {
     [ -z "$watch_pid" ] || kill "$watch_pid" 2>/dev/null || true
     [ -z "$make_pid" ] || { kill -- "-$make_pid" && wait "$make_pid"; } 2>/dev/null || true
     rm -rf -- "$work" "$new"
 }
 
-# step LOG COMMAND...: runs it in its own process group, so that an interrupt reaches all of it at once.
+# step WHAT COMMAND...: runs it in its own process group, so that an interrupt reaches all of it at once.
 step() {
     set -m
-    "${@:2}" </dev/null >>"$1" 2>&1 &
+    "${@:2}" </dev/null >>"$log" 2>&1 &
     make_pid=$!
     set +m
     local status=0
@@ -105,9 +105,8 @@ step() {
     make_pid=''
     [ $status = 0 ] && return
     kill "$watch_pid" 2>/dev/null || true
-    grep -nE 'error|Error|No space' "$1" | tail -n 10 >&2 || true
-    tail -n 5 "$1" >&2
-    die $E_SYSTEM "building the kernel failed in: ${*:2:4}"
+    grep -E 'error:|No rule to make|No space left' "$log" | tail -n 10 >&2 || tail -n 10 "$log" >&2
+    die $E_SYSTEM "building the kernel failed: $1"
 }
 
 # build TARGET: TARGET appears whole or not at all.
@@ -122,20 +121,21 @@ build() {
     new=$target.new-$$
     work=$(mktemp -d "${work_base:-${TMPDIR:-/tmp}}/cvmin-kernel-XXXXXX")
     mkdir -p "$new"
-    local log=$work/log
+    log=$work/log
     : >"$log"
 
     note "kernel: unpacking Linux ($DEB)"
-    step "$log" tar -x -C "$work" -f <(dpkg-deb --fsys-tarfile "$deb") "./usr/src/$TREE.tar.xz"
+    step unpacking tar -x -C "$work" -f <(dpkg-deb --fsys-tarfile "$deb") "./usr/src/$TREE.tar.xz"
     # other architectures and drivers of no configuration of ours: half of all files
-    step "$log" tar -x -C "$work" -f "$work/usr/src/$TREE.tar.xz" --exclude="$TREE/arch/[!x]*/*" \
-        --exclude="$TREE/Documentation/*.*" --exclude="$TREE/tools/testing/*" --exclude="$TREE/sound/*.[ch]" \
-        --exclude="$TREE/drivers/gpu/*.[ch]" --exclude="$TREE/drivers/net/*.[ch]" --exclude="$TREE/drivers/media/*.[ch]"
+    step unpacking tar -x -C "$work" -f "$work/usr/src/$TREE.tar.xz" --exclude="$TREE/arch/[!x]*.[chS]" \
+        --exclude="$TREE/arch/[!x]*.dts*" --exclude="$TREE/Documentation/*.*" --exclude="$TREE/tools/testing/*" \
+        --exclude="$TREE/sound/*.[ch]" --exclude="$TREE/drivers/gpu/*.[ch]" --exclude="$TREE/drivers/net/*/*.[ch]" \
+        --exclude="$TREE/drivers/media/*.[ch]"
     rm -rf -- "${work:?}/usr"
     local src=$work/$TREE patch
     cd "$src"
     for patch in "$image"/patches/*.patch; do
-        step "$log" patch -p1 --fuzz=0 --no-backup-if-mismatch -i "$patch"
+        step "applying $(basename "$patch")" patch -p1 --fuzz=0 --no-backup-if-mismatch -i "$patch"
     done
     # the kernel's own way to switch it off does not reach vmlinux and the vDSO
     sed -i 's/--build-id=sha1/--build-id=none/' Makefile arch/x86/entry/vdso/Makefile
@@ -149,7 +149,7 @@ build() {
     note "kernel: configuring"
     check_names "$src"
     fragment_lines >"$work/fragment"
-    step "$log" "${make[@]}" KCONFIG_ALLCONFIG="$work/fragment" allnoconfig
+    step configuring "${make[@]}" KCONFIG_ALLCONFIG="$work/fragment" allnoconfig
     check_config .config
 
     note "kernel: compiling ($jobs jobs; 5 to 10 minutes on 2 cores)"
@@ -161,7 +161,7 @@ build() {
         done
     ) </dev/null >/dev/null &
     watch_pid=$!
-    step "$log" "${make[@]}" -j "$jobs" bzImage
+    step compiling "${make[@]}" -j "$jobs" bzImage
     kill "$watch_pid" 2>/dev/null || true
     watch_pid=''
 

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Boots the built kernel (CVMIN_IMAGE, default out/) with a throw-away init, without the launcher: what it must offer and what it
+# must not, that a panic ends the VM, and that with the release command line nothing but the firmware writes to the console.
+# shellcheck source=tests/image/lib.sh
+. "$CVMIN_SRC/tests/image/lib.sh"
+out=${CVMIN_IMAGE:-$CVMIN_SRC/out}
+[ -s "$out/bzImage" ] || broken "no image in $out: run cvmin build first"
+
+sys=$CVMIN_SYSROOT
+clang++ --target=x86_64-linux-musl -nostdlibinc -isystem "$sys/include" -std=c++23 -Os -fPIE -fno-exceptions -fno-rtti -w \
+    -D__is_trivial_c_header -include stdlib.h -idirafter "$sys/include/c++/v1" \
+    -fuse-ld=lld -nostdlib -static-pie "$CVMIN_SRC/tests/image/facts.cpp" -o "$work/init" \
+    "$sys"/lib/{rcrt1.o,crti.o,libc.a,libbuiltins.a,crtn.o}
+mkdir "$work"/{dev,proc,run,sys}
+(cd "$work" && printf '%s\n' dev init proc run sys | cpio -o -H newc --quiet) | zstd -q -19 >"$work/initrd.zst"
+
+# boot NAME CMDLINE: to the end of the VM; the console is in $work/NAME.
+boot() {
+    python3 - "$out/bzImage" "$work/initrd.zst" "$2" "$work/hashes" <<'PY'
+import hashlib, sys, uuid
+kernel, initrd, line, target = sys.argv[1:]
+sha256 = lambda data: hashlib.sha256(data).digest()
+guid = lambda text: uuid.UUID(text).bytes_le
+entry = lambda text, digest: guid(text) + (50).to_bytes(2, "little") + digest
+table = guid("9438d606-4f22-4cc9-b479-a793d411fd21") + (168).to_bytes(2, "little")
+table += entry("97d02dd8-bd20-4c94-aa78-e7714d36ab2a", sha256(line.encode() + b"\0"))
+table += entry("44baf731-3a2f-4bd7-9af1-41e29169781d", sha256(open(initrd, "rb").read()))
+table += entry("4de79437-abd2-427f-b835-d5b172d2045b", sha256(open(kernel, "rb").read()))
+open(target, "wb").write(table.ljust(176, b"\0"))
+PY
+    # under TCG about 6 s; the limit is for a loaded machine
+    timeout 120 qemu-system-x86_64 -accel tcg -M q35 -cpu EPYC-v4 -smp 2 -m 128 -nodefaults -display none -no-reboot \
+        -drive "if=pflash,format=raw,unit=0,readonly=on,file=$out/OVMF.fd" -kernel "$out/bzImage" \
+        -initrd "$work/initrd.zst" -append "$2" -device "loader,file=$work/hashes,addr=0x810c00,force-raw=on" \
+        -serial "file:$work/$1" 2>"$work/qemu.err" || { cat "$work/qemu.err" >&2; broken "$1: the VM did not end by itself"; }
+}
+
+boot debug "$(sed 's/ *#.*//; /^$/d' "$CVMIN_SRC/image/cmdline.debug" | paste -sd' ')"
+facts=$(tr -d '\r' <"$work/debug" | sed -n 's/^FACT //p')
+fact() { grep -qxE -- "$1: $2" <<<"$facts" || broken "wanted $1: $2, found: $(grep "^$1:" <<<"$facts" || echo nothing)"; }
+fact end yes
+fact descriptors yes
+for mount in dev proc sys run configfs securityfs cgroup2; do fact $mount yes; done
+fact controllers 'cpu memory pids'
+fact version 'Linux version 6\.12\..* \(cvmin@cvmin\) \(Debian clang.* #1 SMP Thu Jan  1 00:00:00 UTC 1970'
+fact lockdown 'none integrity \[confidentiality\]'
+fact lsm 'lockdown,capability,landlock,ima'
+fact ima '10 [0-9a-f]{40} ima-ng sha256:[0-9a-f]{64} boot_aggregate'
+fact cpus 0-1
+fact tsm ' *report'
+fact report 'No such device or address'
+fact AF_VSOCK yes
+for family in AF_UNIX AF_INET AF_PACKET; do fact $family 'Address family not supported by protocol'; done
+fact landlock yes
+fact 'seccomp filter' 'Bad address'
+for call in bpf io_uring kexec init_module; do fact $call 'Function not implemented'; done
+fact memfd yes
+fact 'user namespace' 'Invalid argument'
+for thing in modules kcore block; do fact $thing no; done
+fact AML refused
+free=$(sed -n 's/^memory: MemTotal: *\([0-9]*\) kB$/\1/p' <<<"$facts")
+[ "$free" -gt 100000 ] || broken "only $free kB of 128 MiB are left for programs"
+for device in vsock ttynull kmsg urandom; do grep -qE "^devices:.* $device( |$)" <<<"$facts" || broken "/dev/$device is missing"; done
+
+boot panic "console=ttyS0 cvmin.test=panic"
+grep -qa 'Attempted to kill init' "$work/panic" || broken "no panic in the panic test"
+
+boot release "$(sed 's/ *#.*//; /^$/d' "$CVMIN_SRC/image/cmdline" | paste -sd' ')"
+shown=$(sed 's/\x1b\[[=0-9;]*[A-Za-z]//g' "$work/release" | tr -d '\r\n')
+[ -z "$shown" ] || broken "a release image shows: $shown"
+echo "kernel: offers what the agent needs and nothing that was to stay out; silent in release; $free kB free of 128 MiB"
