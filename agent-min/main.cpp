@@ -86,6 +86,16 @@ bool is_debug_image() {
     return false;
 }
 
+// Resident memory as /proc/self/statm has it (second number, in pages); for the log of a debug image.
+std::string resident_memory() {
+    const Fd fd{::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
+    std::array<char, 128> text{};
+    const ssize_t size = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
+    std::string_view rest{text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+    rest.remove_prefix(std::min(rest.find(' ') + 1, rest.size()));
+    return std::string{rest.substr(0, rest.find(' '))};
+}
+
 class HostEmulatorLink final : public EmulatorLink {
   public:
     Result<Fd> connect(std::uint64_t deadline_ms) override {
@@ -131,7 +141,8 @@ int run(std::uint64_t start_us) {
     auto server = Server::open(std::move(*listener), *identity, service, boot_clock);
     if (!server)
         stop_on(server.error());
-    log("ready; reports: " + std::string{source->name()});
+    if (console)
+        log("ready; reports: " + std::string{source->name()} + "; resident pages: " + resident_memory());
     for (;;) {
         const auto stopped = (*server)->turn(turn_limit_ms);
         if (!stopped)

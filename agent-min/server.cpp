@@ -69,20 +69,22 @@ void Server::step(std::size_t index, std::uint64_t now_ms) {
     const Wish wish = slot.connection->step(now_ms);
     if (slot.connection->stop_requested())
         stopping_ = true;
-    if (wish == Wish::close) {
-        stopped_ = stopped_ || slot.connection->stop_requested();
-        slot = Slot{}; // closing the socket takes it out of epoll
-        return;
-    }
+    if (wish == Wish::close)
+        return drop(slot);
     slot.again = wish == Wish::again;
     const std::uint32_t wanted = wish == Wish::write ? EPOLLOUT : EPOLLIN;
     if (wish == Wish::again || wanted == slot.events)
         return;
     epoll_event event{.events = wanted, .data = {.u64 = index}};
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, slot.connection->fd(), &event) != 0)
-        slot = Slot{}; // it could not be woken again
+        drop(slot); // it could not be woken again
     else
         slot.events = wanted;
+}
+
+void Server::drop(Slot &slot) {
+    stopped_ = stopped_ || slot.connection->stop_requested();
+    slot = Slot{}; // closing the socket takes it out of epoll
 }
 
 void Server::accept_new(std::uint64_t now_ms) {

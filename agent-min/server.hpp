@@ -32,6 +32,7 @@ class Server {
           clock_(clock) {}
     void accept_new(std::uint64_t now_ms);
     void step(std::size_t index, std::uint64_t now_ms);
+    void drop(Slot &slot);
     int wait_time(std::uint64_t now_ms, std::uint64_t limit_ms) const;
 
     Fd epoll_, listener_;

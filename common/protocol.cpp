@@ -93,8 +93,9 @@ static std::optional<PeerErrc> peer_error(std::uint64_t number) {
         return PeerErrc::name;
         CVMIN_PEER_ERROR_TABLE(X)
 #undef X
+    default:
+        return std::nullopt;
     }
-    return std::nullopt;
 }
 
 Bytes encode_request(const Request &request) {

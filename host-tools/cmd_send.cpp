@@ -6,6 +6,8 @@
 
 #include <cstdio>
 
+#include <sys/prctl.h>
+
 namespace cvmin {
 
 namespace {
@@ -107,6 +109,7 @@ int cmd_send(int argc, char **argv) {
     auto references = read_references(args, *vm);
     if (!references)
         return references.error();
+    ::prctl(PR_SET_DUMPABLE, 0); // no core dump with the secret in it
     auto secret = read_secret(args);
     if (!secret)
         return secret.error();
