@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -69,6 +70,11 @@ struct Agent {
 };
 Agent agent_process;
 
+void remove_directory() {
+    ::unlink(agent_process.path.c_str());
+    ::rmdir(agent_process.directory.c_str());
+}
+
 int start_agent(void **) {
     char name[] = "/tmp/cvmin-agent-XXXXXX";
     if (::mkdtemp(name) == nullptr)
@@ -83,8 +89,7 @@ int start_agent(void **) {
 int stop_agent(void **) {
     ::kill(agent_process.pid, SIGKILL);
     ::waitpid(agent_process.pid, nullptr, 0);
-    ::unlink(agent_process.path.c_str());
-    ::rmdir(agent_process.directory.c_str());
+    remove_directory();
     return 0;
 }
 
@@ -211,6 +216,39 @@ static void garbage_of_every_length_ends_its_connection_and_nothing_else(void **
     assert_true(agent_answers());
 }
 
+// Hands bytes on between two sockets, at most `piece` at a time each way, until one side ends.
+static void trickle(UniqueFd one, UniqueFd two, std::size_t piece) {
+    for (;;) {
+        pollfd entries[2] = {{one.get(), POLLIN, 0}, {two.get(), POLLIN, 0}};
+        if (::poll(entries, 2, 20'000) <= 0)
+            return;
+        for (int i = 0; i < 2; ++i) {
+            if (entries[i].revents == 0)
+                continue;
+            char bytes[64];
+            const ssize_t got = ::recv(entries[i].fd, bytes, piece, 0);
+            if (got <= 0 || ::send(entries[1 - i].fd, bytes, static_cast<std::size_t>(got), MSG_NOSIGNAL) != got)
+                return;
+        }
+    }
+}
+
+static void tls_in_pieces_of_any_size_is_understood(void **) {
+    for (const std::size_t piece : {1u, 2u, 3u, 7u, 64u}) {
+        int ends[2];
+        assert_int_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        std::thread middle{trickle, UniqueFd{ends[1]}, connect_plain(), piece};
+        bool answered = false;
+        {
+            auto session = Session::open(UniqueFd{ends[0]}, in(10s));
+            const auto response = session ? session->request(request::Attest{Bytes(32)}, in(10s)) : Result<Response>{};
+            answered = session && response && std::holds_alternative<response::Evidence>(*response);
+        }
+        middle.join();
+        assert_true(answered);
+    }
+}
+
 static void silent_peers_are_dropped(void **) {
     const UniqueFd silent = connect_plain();
     const UniqueFd half = connect_plain(); // a handshake that stops after its first bytes
@@ -248,7 +286,8 @@ static void stop_is_answered_and_ends_the_loop(void **) {
     int status = -1;
     assert_int_equal(::waitpid(agent_process.pid, &status, 0), agent_process.pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    start_agent(nullptr); // for the group's teardown
+    remove_directory();
+    assert_int_equal(start_agent(nullptr), 0); // for what comes after
 }
 
 static void a_client_without_an_agent_times_out_or_is_refused(void **) {
@@ -315,6 +354,7 @@ int main() {
         cmocka_unit_test(two_connections_have_one_key_and_two_exporters),
         cmocka_unit_test(a_secret_is_put_and_confirmed_and_not_given_back),
         cmocka_unit_test(many_requests_go_over_one_connection),
+        cmocka_unit_test(tls_in_pieces_of_any_size_is_understood),
         cmocka_unit_test(garbage_of_every_length_ends_its_connection_and_nothing_else),
         cmocka_unit_test(two_hundred_connections_at_once_leave_the_agent_answering),
         cmocka_unit_test(silent_peers_are_dropped),
