@@ -5,8 +5,22 @@
 . "$CVMIN_SRC/tests/image/lib.sh"
 export CVMIN_QUIET=1
 mnt=$work/mnt
+# The root has no mount(8). tmpfs SIZE: a tmpfs at $mnt, or the one there with another size; tmpfs off: none.
+tmpfs() {
+    python3 - "$mnt" "$1" <<'PY'
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+path, size = (a.encode() for a in sys.argv[1:])
+MS_REMOUNT, MNT_DETACH = 32, 2
+if size == b"off":
+    failed = libc.umount2(path, MNT_DETACH)
+else:
+    failed = libc.mount(b"tmpfs", path, b"tmpfs", MS_REMOUNT if os.path.ismount(path) else 0, b"size=" + size)
+sys.exit(failed and os.strerror(ctypes.get_errno()))
+PY
+}
 on_exit() {
-    umount "$mnt" 2>/dev/null || true
+    tmpfs off 2>/dev/null || true
     rm -rf -- "$work"
 }
 
@@ -17,11 +31,11 @@ first=$(sha256sum <"$work/out/image.json")
 
 # full disk: one line, nothing half-written, and the image that was there is still whole
 mkdir "$mnt"
-mount -t tmpfs -o size=2m tmpfs "$mnt"
+tmpfs 2m
 expect 4 "$CVMIN" build --out "$mnt/out"
 one_error "No space left on device"
 [ -z "$(ls -A "$mnt")" ] || broken "a full disk left $(ls -A "$mnt")"
-mount -o remount,size=10m "$mnt"
+tmpfs 10m
 expect 0 "$CVMIN" build --out "$mnt/out"
 expect 4 "$CVMIN" build --debug --out "$mnt/out"
 one_error "No space left on device"
@@ -84,7 +98,8 @@ cp "$CVMIN_SRC/image/kernel.config" "$work/source/image/kernel.config"
 
 # an interrupt while the agent is compiled: the signal is passed on, nothing is left
 for signal in INT TERM; do
-    "$CVMIN" build --out "$work/y/out" --work "$work/y/work" -j 1 >/dev/null 2>"$work/stderr" &
+    # a shell starts its background jobs with SIGINT ignored, which cvmin would respect
+    env --default-signal=INT "$CVMIN" build --out "$work/y/out" --work "$work/y/work" -j 1 >/dev/null 2>"$work/stderr" &
     pid=$!
     for _ in $(seq 600); do [ -f "$work/y/work/agent/build.ninja" ] && break; sleep 0.05; done
     sleep 1

@@ -1,9 +1,9 @@
 // Throw-away PID 1 for tests/image/kernel.sh: prints what the kernel offers, one "FACT name: value" a line, and powers
 // off. With "cvmin.test=panic" on the command line it returns instead, which must end the VM. Plain C library, no
 // libc++.
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -7,9 +7,8 @@ out=${CVMIN_IMAGE:-$CVMIN_SRC/out}
 [ -s "$out/bzImage" ] || broken "no image in $out: run cvmin build first"
 
 sys=$CVMIN_SYSROOT
-clang++ --target=x86_64-linux-musl -nostdlibinc -isystem "$sys/include" -std=c++23 -Os -fPIE -fno-exceptions -fno-rtti -w \
-    -D__is_trivial_c_header -include stdlib.h -idirafter "$sys/include/c++/v1" \
-    -fuse-ld=lld -nostdlib -static-pie "$CVMIN_SRC/tests/image/facts.cpp" -o "$work/init" \
+clang++ --target=x86_64-linux-musl -nostdlibinc -isystem "$sys/include" -std=c++23 -Os -fPIE -fno-exceptions -fno-rtti \
+    -Wall -Wextra -Werror -fuse-ld=lld -nostdlib -static-pie "$CVMIN_SRC/tests/image/facts.cpp" -o "$work/init" \
     "$sys"/lib/{rcrt1.o,crti.o,libc.a,libbuiltins.a,crtn.o}
 mkdir "$work"/{dev,proc,run,sys}
 (cd "$work" && printf '%s\n' dev init proc run sys | cpio -o -H newc --quiet) | zstd -q -19 >"$work/initrd.zst"
