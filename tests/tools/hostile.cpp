@@ -23,6 +23,7 @@ struct Args {
     unsigned connections = 200;
     unsigned rounds = 50;
     unsigned limit_ms = 30'000;
+    bool stop = false;
 };
 
 double ms_since(Clock::time_point start) {
@@ -145,6 +146,14 @@ class Tester {
         return answers("beside silent peers");
     }
 
+    bool stop() {
+        auto session = open(Clock::now() + 10s);
+        if (!session)
+            return false;
+        const auto response = session->request(request::Stop{}, Clock::now() + 10s);
+        return response && std::holds_alternative<response::Stopping>(*response);
+    }
+
   private:
     Result<Session> open(Deadline deadline) {
         CVMIN_TRY(fd, connect_agent(address_, agent_vsock_port, deadline));
@@ -171,8 +180,11 @@ int main(int argc, char **argv) {
     app.add_option("--connections", args.connections, "how many at once")->capture_default_str();
     app.add_option("--rounds", args.rounds, "evidence requests on one connection")->capture_default_str();
     app.add_option("--limit-ms", args.limit_ms, "within which the agent must answer again")->capture_default_str();
+    app.add_flag("--stop", args.stop, "only ask the agent to power off, as anybody may who reaches it");
     CLI11_PARSE(app, argc, argv);
     Tester tester{args};
+    if (args.stop)
+        return tester.stop() ? 0 : 1;
     return tester.timings() && tester.evidence_rounds() && tester.garbage() && tester.garbage_in_tls() &&
                    tester.silent_and_half() && tester.crowd() && tester.timings()
                ? 0

@@ -146,5 +146,17 @@ if compgen -G "$work/*.cbor.*XXXXXX" >/dev/null || compgen -G "$work/last.cbor.?
     complain "half-written evidence: $(ls "$work")"
 fi
 
+section "a stop request is answered, then the machine powers off"
+"$CVMIN" boot --image "$image" --name last --json >"$work/boot.json" || exit 1
+"$CVMIN" describe last --json >"$work/last.json"
+"$CVMIN_BUILD/tests/cvmin-test-hostile" --socket "$(field "$work/last.json" vsock_socket)" --stop ||
+    complain "a stop request was not answered"
+qemu=$(field "$work/last.json" qemu.pid)
+for _ in $(seq 100); do
+    [ -e "/proc/$qemu" ] || break
+    sleep 0.05
+done
+[ ! -e "/proc/$qemu" ] || complain "QEMU runs 5 s after the agent said that it stops"
+
 [ $failed = 0 ] || { echo "agent.sh: $failed complaints" >&2; exit 1; }
 echo "agent.sh: all held"
