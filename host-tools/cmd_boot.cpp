@@ -45,7 +45,7 @@ int fail_with(const Failure &failure) {
     return report_error("boot", static_cast<Exit>(exit_code(failure.code)), failure.text);
 }
 
-Explained<std::uint64_t> parse_policy(std::string text) {
+Explained<std::uint64_t> parse_policy(const std::string &text) {
     std::string_view digits = text;
     if (digits.starts_with("0x") || digits.starts_with("0X"))
         digits.remove_prefix(2);
@@ -323,10 +323,16 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
     // the VM stays; once the supervisor has recorded that, vm.json is complete
     const std::string record = std::get<Json>(ending).dump();
     char reply[max_packet];
-    if (::send(supervisor->channel.get(), record.data(), record.size(), MSG_NOSIGNAL) < 0 ||
-        ::recv(supervisor->channel.get(), reply, sizeof reply, 0) <= 0) {
+    ssize_t got = ::send(supervisor->channel.get(), record.data(), record.size(), MSG_NOSIGNAL);
+    if (got > 0)
+        got = ::recv(supervisor->channel.get(), reply, sizeof reply, 0);
+    const auto recorded = got > 0 ? parse_json(as_bytes({reply, static_cast<std::size_t>(got)}), "supervisor")
+                                  : Result<Json>{fail(Errc::unreachable, "supervisor")};
+    if (!recorded || !recorded->contains("stage")) {
         remove_vm(*supervisor);
-        return report_error("boot", Exit::system_failure, "the CVM ended just after its agent had answered");
+        const auto why =
+            recorded ? json_string(*recorded, "text", "supervisor").value_or("?") : to_string(recorded.error());
+        return explain(Errc::system, "the CVM ended just after its agent had answered: " + why);
     }
     supervisor->channel.reset();
     const auto info = find_vm(vm_name);

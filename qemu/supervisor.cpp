@@ -445,8 +445,12 @@ class Supervising {
                     if (agent_.contains(key) && agent_[key].is_number_unsigned())
                         times_[std::string{"guest_clock_agent_"} + std::string{key}.substr(0, std::strlen(key) - 3)] =
                             rounded(static_cast<double>(agent_[key].get<std::uint64_t>()) / 1000);
-            (void)write_json();
-            tell({{"stage", "recorded"}, {"ms", rounded(since_began())}});
+            if (const auto written = write_json()) {
+                tell({{"stage", "recorded"}, {"ms", rounded(since_began())}});
+            } else { // a VM that cannot be found is of no use to anyone
+                tell({{"failed", name(written.error().code)}, {"text", written.error().text}});
+                stopping_ = true;
+            }
         }
     }
 
@@ -621,6 +625,8 @@ Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &
     ::umask(077);
     (void)!::chdir("/");
     const int null = ::open("/dev/null", O_RDWR);
+    if (null < 0)
+        ::_exit(1);
     for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
         ::dup2(null, fd);
     close_all_but({theirs.get(), directory.lock_fd()});

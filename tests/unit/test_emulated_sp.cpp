@@ -429,7 +429,7 @@ void report_is_signed_by_the_vcek_that_comes_with_it(void **) {
     assert_true(equal(table.ark, set.chain().ark));
     assert_true(signature_holds(response.report, table.vcek));
     Bytes changed = response.report;
-    for (std::size_t offset : {0x000, 0x008, 0x050, 0x090, 0x29f, 0x2a0, 0x2e8}) {
+    for (const std::size_t offset : {0x000uz, 0x008uz, 0x050uz, 0x090uz, 0x29fuz, 0x2a0uz, 0x2e8uz}) {
         changed[offset] ^= std::byte{1};
         assert_false(signature_holds(changed, table.vcek));
         changed[offset] ^= std::byte{1};

@@ -45,7 +45,7 @@ processes() { { grep -lzF -- "$vms" /proc/[0-9]*/cmdline 2>/dev/null || true; } 
 # Only those that are not this script's own tools.
 vm_processes() {
     for pid in $(processes); do
-        case $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in
+        case $({ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null) in
         qemu-system-x86_64* | vhost-device-vsock*) echo "$pid" ;;
         esac
     done
