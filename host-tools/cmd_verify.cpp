@@ -218,14 +218,14 @@ int cmd_verify(int argc, char **argv) {
     if (const auto problem = usage_problem(args))
         return report_error(command, Exit::usage, *problem);
 
+    auto policy = read_policy_file(args.policy);
+    if (!policy)
+        return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
     auto input = args.vm.empty() ? stored(args) : live(args);
     if (!input)
         return report(input.error());
     if (const auto added = add_references(args, *input); !added)
         return report(added.error());
-    auto policy = read_policy_file(args.policy);
-    if (!policy)
-        return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
     input->wanted.policy = std::move(*policy);
 
     const Appraisal appraisal = appraise(input->evidence, input->wanted);

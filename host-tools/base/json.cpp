@@ -1,20 +1,31 @@
 #include "host-tools/base/json.hpp"
 
+#include <set>
+
 namespace cvmin {
 
 Result<Json> parse_json(ByteView text, std::string_view where) {
     if (text.size() > max_json_size)
         return fail(Errc::too_large, where, text.size());
     bool too_deep = false;
-    auto limit_depth = [&](int depth, Json::parse_event_t, Json &) {
+    bool doubled =
+        false; // the library keeps the last of two members of one name: readers would disagree on which counts
+    std::vector<std::set<std::string, std::less<>>> members;
+    auto watch = [&](int depth, Json::parse_event_t event, Json &parsed) {
         too_deep = too_deep || depth > max_json_depth;
+        if (event == Json::parse_event_t::object_start)
+            members.emplace_back();
+        else if (event == Json::parse_event_t::object_end && !members.empty())
+            members.pop_back();
+        else if (event == Json::parse_event_t::key && !members.empty())
+            doubled = doubled || !members.back().insert(parsed.get<std::string>()).second;
         return !too_deep;
     };
     const std::string_view view = as_text(text);
-    Json json = Json::parse(view.begin(), view.end(), limit_depth, false);
+    Json json = Json::parse(view.begin(), view.end(), watch, false);
     if (too_deep)
         return fail(Errc::too_large, where);
-    if (json.is_discarded())
+    if (json.is_discarded() || doubled)
         return fail(Errc::malformed, where);
     return json;
 }

@@ -13,7 +13,7 @@ inline constexpr std::size_t max_json_size =
     1u << 20; // our largest file, image.json with all reference values, is under 300 KiB
 inline constexpr int max_json_depth = 32;
 
-// malformed, too_large (bytes or depth).
+// malformed (also two members of one name in one object), too_large (bytes or depth).
 Result<Json> parse_json(ByteView text, std::string_view where);
 
 // A member that must be there. missing; malformed: of another type.

@@ -466,7 +466,7 @@ static void appraise_agrees_with_the_index_of_real_reports(void **) {
         evidence.claims = encode_claims(c.claims);
         const Bytes vek = entry["vek"].is_null() ? Bytes{} : data(dir + entry["vek"].get<std::string>());
         CertTableParts parts{};
-        (entry["vek_kind"] == "vlek" ? parts.vlek : parts.vcek) = vek;
+        (entry.value("vek_kind", "") == "vlek" ? parts.vlek : parts.vcek) = vek;
         evidence.certificates = encode_cert_table(parts);
         const Appraisal appraisal = appraise(encode_evidence(evidence), c.want);
         const auto passed = [&](const char *name) { return appraisal.verdict.find(name)->outcome == Outcome::passed; };

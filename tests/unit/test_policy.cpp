@@ -231,6 +231,19 @@ static void parse_policy_refuses_what_is_no_policy(void **) {
     assert_int_equal(parse_policy(Bytes(max_json_size + 1)).error().error.code, Errc::too_large);
 }
 
+static void parse_policy_refuses_a_member_that_is_there_twice(void **) {
+    const std::string good = shipped("milan").dump();
+    for (const std::string_view member : {"\"vmpl\":0,", "\"debug\":false,", "\"schema\":1,"}) {
+        std::string text = good;
+        const std::size_t at = text.find(member);
+        assert_true(at != text.npos);
+        text.insert(at, member);
+        assert_true(parse_policy(as_bytes(text)).error().error == (Error{Errc::malformed, "policy", 0}));
+    }
+    // the same name in two objects is something else
+    assert_true(parse_json(as_bytes("{\"a\":{\"b\":1},\"b\":[{\"b\":1},{\"b\":2}]}"), "x").has_value());
+}
+
 static void unknown_bits_have_names_that_a_policy_can_say(void **) {
     ByteArray<snp_report_size> raw{};
     raw.fill(std::byte{0xff});
@@ -261,6 +274,7 @@ int main() {
         cmocka_unit_test(parse_policy_refuses_values_out_of_range),
         cmocka_unit_test(parse_policy_reads_what_a_relying_party_pins),
         cmocka_unit_test(parse_policy_refuses_what_is_no_policy),
+        cmocka_unit_test(parse_policy_refuses_a_member_that_is_there_twice),
         cmocka_unit_test(unknown_bits_have_names_that_a_policy_can_say),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
