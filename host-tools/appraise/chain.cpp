@@ -219,9 +219,11 @@ std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &ve
     const auto attempt = [&](const std::shared_ptr<const X509Certificate> &intermediate,
                              const std::shared_ptr<const X509Certificate> &ark) {
         auto problem = check_path(vek, *intermediate, *ark, now);
-        if (problem && !first)
+        if (!problem)
+            return true;
+        if (!first)
             first = std::move(problem);
-        return !problem;
+        return false;
     };
 
     // AMD: a carried intermediate of the issuer's name, or a newer one that the host brought, under a pinned ARK
