@@ -161,8 +161,11 @@ struct Waiting {
 struct Interrupted {
     int signal;
 };
+struct KvmFailed {
+    std::string text;
+};
 // The agent's answer and when it came; or a failure; or a signal.
-using Ending = std::variant<Json, Failure, Interrupted>;
+using Ending = std::variant<Json, Failure, Interrupted, KvmFailed>;
 
 Ending wait_for_agent(const Waiting &w) {
     Asking asking;
@@ -201,6 +204,8 @@ Ending wait_for_agent(const Waiting &w) {
             if (!message)
                 return Failure{Errc::system, "the supervisor sent " + to_string(message.error())};
             if (auto failed = json_string(*message, "text", "supervisor")) {
+                if (message->value("kvm_failed", false))
+                    return KvmFailed{*failed};
                 Failure failure{Errc::system, *failed + "\nstage reached: " + stage};
                 if (const auto code = json_string(*message, "failed", "supervisor"))
                     for (const Errc known : {Errc::timed_out, Errc::missing, Errc::mismatch, Errc::unsupported,
@@ -256,7 +261,8 @@ void remove_vm(SupervisorHandle &supervisor) {
 }
 
 // A failure comes out when nothing was printed and nothing is left.
-Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock::time_point began, Accelerator &used) {
+Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock::time_point began,
+                         bool may_try_again) {
     auto plan = make_plan(args.options, false);
     if (!plan)
         return std::unexpected(plan.error());
@@ -269,7 +275,6 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
         directory->remove();
         return std::unexpected(placed.error());
     }
-    used = plan->machine.accelerator;
     for (const std::string &line : plan->notes)
         note(line);
     const bool emulated = plan->machine.platform == Platform::emulated;
@@ -314,6 +319,15 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
         ::raise(interrupted->signal); // so that the shell sees what happened
         return int{Exit::system_failure};
     }
+    if (const auto *kvm = std::get_if<KvmFailed>(&ending)) {
+        remove_vm(*supervisor);
+        ::sigprocmask(SIG_SETMASK, &before, nullptr);
+        if (!may_try_again)
+            return explain(Errc::system, kvm->text);
+        // the probe passed, and KVM failed the guest all the same: what "auto" promised is a guest that runs
+        note(kvm->text + ": trying again with TCG");
+        return boot_once(args, std::string{name(Accelerator::tcg)}, began, false);
+    }
     if (const auto *failure = std::get_if<Failure>(&ending)) {
         remove_vm(*supervisor);
         ::sigprocmask(SIG_SETMASK, &before, nullptr);
@@ -352,14 +366,8 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
 
 int boot(const Args &args) {
     const auto began = Clock::now();
-    Accelerator used = Accelerator::tcg;
-    auto result = boot_once(args, args.options.accelerator, began, used);
-    // the probe passed, and KVM failed the guest all the same: what "auto" promised is a guest that runs
-    if (!result && used == Accelerator::kvm && args.options.accelerator == "auto" && args.options.platform != "snp" &&
-        result.error().code == Errc::unsupported) {
-        note(result.error().text.substr(0, result.error().text.find('\n')) + ": trying again with TCG");
-        result = boot_once(args, std::string{name(Accelerator::tcg)}, began, used);
-    }
+    const bool any_accelerator = args.options.accelerator == "auto" && args.options.platform != "snp";
+    const auto result = boot_once(args, args.options.accelerator, began, any_accelerator);
     return result ? *result : fail_with(result.error());
 }
 

@@ -47,7 +47,8 @@ struct BootPlan {
     std::vector<std::string> notes; // for people: what was chosen and why
 };
 
-// usage: an option; errors of the image's files; unsupported: QEMU, firmware, or what --platform snp needs is not here.
+// usage: an option; errors of the image's files; unsupported: the policy or the firmware; system: QEMU, or what
+// --platform snp needs, is not here.
 // `dry_run`: what this host lacks becomes a note.
 Explained<BootPlan> make_plan(const BootOptions &options, bool dry_run);
 

@@ -144,7 +144,7 @@ Explained<QemuVersion> find_qemu() {
     constexpr std::chrono::seconds limit{10}; // 0.1 s when warm
     const auto output = run_captured({std::string{qemu_program}, "--version"}, limit);
     if (!output && output.error().code == Errc::missing)
-        return explain(Errc::missing, std::string{qemu_program} + " is not in PATH");
+        return explain(Errc::system, std::string{qemu_program} + " is not in PATH");
     if (!output)
         return explain(output.error(), std::string{qemu_program} + " --version");
     const auto version = parse_qemu_version(output->output);
@@ -158,7 +158,7 @@ Explained<void> check_qemu(const QemuVersion &found, Platform platform) {
     const QemuVersion needed = min_qemu(platform);
     if (found >= needed)
         return {};
-    return explain(Errc::unsupported,
+    return explain(Errc::system,
                    "QEMU " + to_string(found) + " was found, but " + std::to_string(needed.major) + "." +
                        std::to_string(needed.minor) + " or newer is needed for the platform " +
                        std::string{name(platform)} +
@@ -169,7 +169,7 @@ Explained<void> check_qemu(const QemuVersion &found, Platform platform) {
 Explained<void> probe_kvm(std::string_view cpu_model, const std::filesystem::path &directory) {
     const UniqueFd device{::open("/dev/kvm", O_RDWR | O_CLOEXEC)};
     if (!device)
-        return explain(Errc::unsupported, std::string{"/dev/kvm: "} + std::strerror(errno));
+        return explain(Errc::system, std::string{"/dev/kvm: "} + std::strerror(errno));
     // A ROM that ends QEMU with a status that nothing else gives. /dev/kvm may be there and not work (nested,
     // paravirtual): that shows only when a vCPU is made and runs. The first two instructions are what firmware starts
     // its FPU with; a KVM that must emulate guest code fails there.
@@ -192,14 +192,14 @@ Explained<void> probe_kvm(std::string_view cpu_model, const std::filesystem::pat
                      limit, kvm_gave_up);
     ::unlink(file.c_str());
     if (!run && run.error().code == Errc::timed_out)
-        return explain(Errc::unsupported, "KVM is there but ran nothing within 5 s");
+        return explain(Errc::system, "KVM is there but ran nothing within 5 s");
     if (!run)
         return explain(run.error(), qemu_program);
     if (run->status != expected_status) {
         // QEMU warns about every CPU feature that the host lacks before it says what matters
         const std::size_t reason = run->output.find(kvm_gave_up);
         const std::size_t error = reason != std::string::npos ? reason : run->output.find("error");
-        return explain(Errc::unsupported,
+        return explain(Errc::system,
                        "KVM is there but does not work: " +
                            first_line(error == std::string::npos ? run->output : run->output.substr(error)));
     }
@@ -208,16 +208,16 @@ Explained<void> probe_kvm(std::string_view cpu_model, const std::filesystem::pat
 
 Explained<void> probe_snp() {
     if (::access("/dev/sev", R_OK | W_OK) != 0)
-        return explain(Errc::unsupported, std::string{"/dev/sev: "} + std::strerror(errno));
+        return explain(Errc::system, std::string{"/dev/sev: "} + std::strerror(errno));
     if (::access("/dev/kvm", R_OK | W_OK) != 0)
-        return explain(Errc::unsupported, std::string{"/dev/kvm: "} + std::strerror(errno));
+        return explain(Errc::system, std::string{"/dev/kvm: "} + std::strerror(errno));
     const auto enabled = read_file("/sys/module/kvm_amd/parameters/sev_snp", 16);
     if (!enabled || (!as_text(*enabled).starts_with('Y') && !as_text(*enabled).starts_with('1')))
-        return explain(Errc::unsupported, "the kernel has SEV-SNP off (/sys/module/kvm_amd/parameters/sev_snp)");
+        return explain(Errc::system, "the kernel has SEV-SNP off (/sys/module/kvm_amd/parameters/sev_snp)");
     if (!this_sev_cpu())
-        return explain(Errc::unsupported, "this CPU has no SEV-SNP (CPUID 0x8000001F)");
+        return explain(Errc::system, "this CPU has no SEV-SNP (CPUID 0x8000001F)");
     if (::access("/dev/vhost-vsock", R_OK | W_OK) != 0)
-        return explain(Errc::unsupported, std::string{"/dev/vhost-vsock: "} + std::strerror(errno));
+        return explain(Errc::system, std::string{"/dev/vhost-vsock: "} + std::strerror(errno));
     return {};
 }
 

@@ -73,7 +73,8 @@ inline QemuVersion min_qemu(Platform platform) {
     return platform == Platform::snp ? min_qemu_snp : min_qemu_emulated;
 }
 
-// Version of the QEMU in PATH. missing; malformed; timed_out.
+// Version of the QEMU in PATH. system: there is none, or it does not say; timed_out. What this host lacks is always
+// Errc::system: no other input would help.
 Explained<QemuVersion> find_qemu();
 // Nothing when `found` will do; else which version is needed, and what was found.
 Explained<void> check_qemu(const QemuVersion &found, Platform platform);

@@ -148,7 +148,9 @@ class Supervising {
             launched = supervise();
         take_logs();
         if (!launched)
-            tell({{"failed", name(launched.error().code)}, {"text", launched.error().text}});
+            tell({{"failed", name(launched.error().code)},
+                  {"text", launched.error().text},
+                  {"kvm_failed", kvm_failed_}});
         else if (!running_)
             tell({{"failed", name(Errc::refused)}, {"text", "the CVM was stopped before its agent answered"}});
         end_children();
@@ -275,7 +277,7 @@ class Supervising {
         auto child = Child::start(argv, {.in = -1, .out = *log, .err = *log});
         vsock_log_.child_started();
         if (!child && child.error().code == Errc::missing)
-            return explain(Errc::missing, "vhost-device-vsock is not in PATH");
+            return explain(Errc::system, "vhost-device-vsock is not in PATH");
         if (!child)
             return explain(child.error(), "vhost-device-vsock");
         vsock_ = std::move(*child);
@@ -302,7 +304,7 @@ class Supervising {
         console_.child_started();
         qemu_log_.child_started();
         if (!child && child.error().code == Errc::missing)
-            return explain(Errc::missing, std::string{qemu_program} + " is not in PATH");
+            return explain(Errc::system, std::string{qemu_program} + " is not in PATH");
         if (!child)
             return explain(child.error(), qemu_program);
         qemu_ = std::move(*child);
@@ -528,7 +530,8 @@ class Supervising {
         if (const std::string tail = log_tail(directory_.file(vm_file::qemu_log), tail_lines);
             !tail.empty() && !kvm_failed)
             text += "; QEMU said:\n" + tail;
-        return explain(kvm_failed ? Errc::unsupported : Errc::system, text);
+        kvm_failed_ = kvm_failed;
+        return explain(Errc::system, text);
     }
 
     void accept_client() {
@@ -582,7 +585,7 @@ class Supervising {
     UniqueFd channel_, signals_;
     Clock::time_point began_;
     std::string started_at_;
-    bool running_ = false, stopping_ = false;
+    bool running_ = false, stopping_ = false, kvm_failed_ = false;
     Json times_ = Json::object();
     Json agent_;
     Log console_, qemu_log_, vsock_log_;

@@ -4,6 +4,7 @@
 // boot talks to it over a socket pair, one JSON object per packet:
 //   supervisor -> boot  {"stage": TEXT, "ms": N}                     a step of the launch is done
 //                       {"failed": CODE, "text": TEXT}               it gave up, or QEMU ended; the VM is being removed
+//                       (with "kvm_failed": true when KVM could not go on with the guest)
 //   boot -> supervisor  {"agent": {...} or null, "agent_answered": N} the agent has answered: the VM stays
 // When boot's end closes before that (Ctrl-C, a deadline), the VM is removed.
 #pragma once

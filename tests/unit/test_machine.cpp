@@ -170,7 +170,7 @@ void an_old_qemu_is_refused_with_the_version_that_is_needed(void **) {
     assert_true(check_qemu({10, 0, 0}, Platform::emulated).has_value());
     assert_true(check_qemu({9, 1, 0}, Platform::snp).has_value());
     const auto emulated_refusal = check_qemu({9, 2, 4}, Platform::emulated);
-    assert_true(emulated_refusal.error().code == Errc::unsupported);
+    assert_true(emulated_refusal.error().code == Errc::system);
     assert_true(emulated_refusal.error().text.starts_with("QEMU 9.2.4 was found, but 10.0 or newer is needed"));
     const auto snp_refusal = check_qemu({9, 0, 9}, Platform::snp);
     assert_true(snp_refusal.error().text.starts_with("QEMU 9.0.9 was found, but 9.1 or newer is needed"));

@@ -87,7 +87,7 @@ wants 3 "no-such-vm" unknown
 run unknown describe no-such-vm
 wants 3 "no-such-vm" unknown
 run snp boot --image "$image" --platform snp
-if [ -e /dev/sev ]; then echo "(this host has /dev/sev)"; else wants 3 "/dev/sev" snp; fi
+if [ -e /dev/sev ]; then echo "(this host has /dev/sev)"; else wants 4 "/dev/sev" snp; fi
 nothing_left "refusals"
 
 section "a socket path that is too long"
@@ -105,11 +105,11 @@ printf '#!/bin/sh\necho "QEMU emulator version 7.2.19 (Debian 1:7.2)"\n' >"$work
 chmod +x "$work/old/qemu-system-x86_64"
 code=0
 PATH=$work/old:$PATH "$CVMIN" boot --image "$image" --platform emulated >"$work/old.out" 2>"$work/old.err" || code=$?
-wants 3 "QEMU 7.2.19 was found, but 10.0 or newer is needed" old
+wants 4 "QEMU 7.2.19 was found, but 10.0 or newer is needed" old
 printf '#!/bin/sh\necho "something else"\n' >"$work/old/qemu-system-x86_64"
 code=0
 PATH=$work/old:$PATH "$CVMIN" boot --image "$image" --platform emulated >"$work/old.out" 2>"$work/old.err" || code=$?
-wants 3 "something else" old
+wants 4 "something else" old
 nothing_left "old QEMU"
 
 section "dry run prints commands for both platforms and starts nothing"
