@@ -149,8 +149,8 @@ Explained<QemuVersion> find_qemu() {
         return explain(output.error(), std::string{qemu_program} + " --version");
     const auto version = parse_qemu_version(output->output);
     if (!version || output->status != 0)
-        return explain(Errc::malformed, std::string{qemu_program} +
-                                            " --version does not say its version, but: " + first_line(output->output));
+        return explain(Errc::system, std::string{qemu_program} +
+                                         " --version does not say its version, but: " + first_line(output->output));
     return *version;
 }
 
