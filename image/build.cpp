@@ -296,11 +296,28 @@ class Build {
             .error = {Errc::system, "build"}, .subject = std::move(step), .log = {}, .signal = interrupts_.signal()});
     }
 
+    // Linux's build, and the maps that keep paths out of the bytes, take no blanks, colons, equal signs or quotes.
+    static BuildResult<void> check_path(const fs::path &path) {
+        static constexpr std::string_view allowed = "/._-+,@%~";
+        if (!std::ranges::all_of(path.string(), [](char c) {
+                return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c < 0 ||
+                       allowed.contains(c);
+            }))
+            return failure({Errc::usage, "path"}, path.string() +
+                                                      " has a character that compilers' path maps do not "
+                                                      "take; use letters, digits and " +
+                                                      std::string{allowed});
+        return {};
+    }
+
     BuildResult<void> check_options() {
         if (!fs::exists(options_.source / "image/kernel.config"))
             return failure({Errc::usage, "source"}, options_.source.string() + " is not a cvmin source tree");
         if (options_.sysroot.empty() || !fs::exists(options_.sysroot / "lib/libmbedtls.a"))
             return failure({Errc::system, "sysroot"}, "CVMIN_SYSROOT names no guest sysroot: run it through ./dev");
+        for (const fs::path &path : {options_.source, options_.sysroot, options_.work})
+            if (auto fine = check_path(path); !fine)
+                return fine;
         if (auto replaceable = check_replaceable(options_.out); !replaceable)
             return replaceable;
         const Sha256Digest key = sha256(as_bytes(options_.source.string() + '\n' + options_.sysroot.string()));

@@ -68,6 +68,10 @@ expect 2 "$CVMIN" build -j 0 --out "$work/x"
 CVMIN_SYSROOT=/nonexistent expect 4 "$CVMIN" build --out "$work/x"
 one_error "./dev"
 
+mkdir "$work/a b" && copy_source "$work/a b/source"
+expect 2 "$CVMIN" build --source "$work/a b/source" --out "$work/x"
+one_error "path maps"
+
 # a firmware that is not the pinned one; a command line and a compiler that fail
 copy_source "$work/source"
 sed -i 's/^3e4f/3e4e/' "$work/source/image/firmware.pin"

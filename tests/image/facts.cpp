@@ -92,8 +92,9 @@ int main() {
     printf("FACT block: %s\n", access("/sys/block", F_OK) == 0 ? "yes" : "no");
     const int size = klogctl(3, buffer, sizeof buffer - 1);
     buffer[size < 0 ? 0 : size] = 0;
-    printf("FACT AML: %s\n",
-           strstr(buffer, "AML is refused access to memory at 0x00000000FED00000") ? "refused" : "no trace");
+    printf("FACT hostile table: %s\n", strstr(buffer, "(v02 CVMIN  EVILTABL") ? "loaded" : "no trace");
+    printf("FACT hostile write: %s\n",
+           strstr(buffer, "AML is refused access to memory at 0x0000000001000000") ? "refused" : "no trace");
     printf("FACT end: yes\n");
     sync();
     reboot(RB_POWER_OFF);

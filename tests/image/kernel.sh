@@ -13,7 +13,24 @@ clang++ --target=x86_64-linux-musl -nostdlibinc -isystem "$sys/include" -std=c++
 mkdir "$work"/{dev,proc,run,sys}
 (cd "$work" && printf '%s\n' dev init proc run sys | cpio -o -H newc --quiet) | zstd -q -19 >"$work/initrd.zst"
 
-# boot NAME CMDLINE: to the end of the VM; the console is in $work/NAME.
+# A table as a hostile host would add it: a device whose _STA method writes to the guest's memory at 16 MiB, where the kernel may be.
+python3 - "$work/evil.aml" <<'PY'
+import struct, sys
+def package(body):  # PkgLength (ACPI 6.5, 20.2.4) and body, under 4 KiB
+    size = len(body) + 2
+    return bytes([0x40 | (size & 0xf), size >> 4]) + body
+region = b"\x5b\x80" + b"REGN" + b"\x00" + b"\x0c" + struct.pack("<I", 0x1000000) + b"\x0c" + struct.pack("<I", 0x1000)
+field = b"\x5b\x81" + package(b"REGN" + b"\x03" + b"FLD0" + b"\x20")
+method = b"\x14" + package(b"_STA" + b"\x00" + b"\x70\x0c\xef\xbe\xad\xde" + b"FLD0" + b"\xa4\x0a\x0f")
+device = b"\x5b\x82" + package(b"EVIL" + b"\x08_HID\x0dEVIL0001\x00" + region + field + method)
+body = b"\x10" + package(b"\x5c_SB_" + device)
+head = b"SSDT" + struct.pack("<I", 36 + len(body)) + b"\x02\x00" + b"CVMIN " + b"EVILTABL" + struct.pack("<I4sI", 1, b"TEST", 1)
+table = bytearray(head + body)
+table[9] = -sum(table) & 0xff
+open(sys.argv[1], "wb").write(table)
+PY
+
+# boot NAME CMDLINE QEMU-OPTIONS...: to the end of the VM; the console is in $work/NAME.
 boot() {
     python3 - "$out/bzImage" "$work/initrd.zst" "$2" "$work/hashes" <<'PY'
 import hashlib, sys, uuid
@@ -31,10 +48,11 @@ PY
     timeout 120 qemu-system-x86_64 -accel tcg -M q35 -cpu EPYC-v4 -smp 2 -m 128 -nodefaults -display none -no-reboot \
         -drive "if=pflash,format=raw,unit=0,readonly=on,file=$out/OVMF.fd" -kernel "$out/bzImage" \
         -initrd "$work/initrd.zst" -append "$2" -device "loader,file=$work/hashes,addr=0x810c00,force-raw=on" \
-        -serial "file:$work/$1" 2>"$work/qemu.err" || { cat "$work/qemu.err" >&2; broken "$1: the VM did not end by itself"; }
+        -serial "file:$work/$1" "${@:3}" 2>"$work/qemu.err" || { cat "$work/qemu.err" >&2; broken "$1: the VM did not end by itself"; }
 }
 
-boot debug "$(sed 's/ *#.*//; /^$/d' "$CVMIN_SRC/image/cmdline.debug" | paste -sd' ')"
+boot debug "$(sed 's/ *#.*//; /^$/d' "$CVMIN_SRC/image/cmdline.debug" | paste -sd' ')" \
+    -acpitable "file=$work/evil.aml"
 facts=$(tr -d '\r' <"$work/debug" | sed -n 's/^FACT //p')
 fact() { grep -qxE -- "$1: $2" <<<"$facts" || broken "wanted $1: $2, found: $(grep "^$1:" <<<"$facts" || echo nothing)"; }
 fact end yes
@@ -56,7 +74,8 @@ for call in bpf io_uring kexec init_module; do fact $call 'Function not implemen
 fact memfd yes
 fact 'user namespace' 'Invalid argument'
 for thing in modules kcore block; do fact $thing no; done
-fact AML refused
+fact 'hostile table' 'loaded'
+fact 'hostile write' 'refused'
 free=$(sed -n 's/^memory: MemTotal: *\([0-9]*\) kB$/\1/p' <<<"$facts")
 [ "$free" -gt 100000 ] || broken "only $free kB of 128 MiB are left for programs"
 for device in vsock ttynull kmsg urandom; do grep -qE "^devices:.* $device( |$)" <<<"$facts" || broken "/dev/$device is missing"; done
