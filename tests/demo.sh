@@ -36,7 +36,7 @@ refused_by() {
     python3 -c 'import json, sys
 verdict = json.load(open(sys.argv[1]))
 if verdict["accepted"]: sys.exit("the verdict accepts")
-failed = {c["name"]: c for c in verdict["checks"] if c["outcome"] == "failed"}
+failed = {c["check"]: c for c in verdict["checks"] if c["outcome"] == "failed"}
 if sys.argv[2] not in failed: sys.exit("%s did not fail, but %s did" % (sys.argv[2], ", ".join(failed)))
 c = failed[sys.argv[2]]
 short = lambda s: s if len(s) <= 20 else s[:16] + "..."
@@ -54,7 +54,7 @@ fi
 
 begin "kernel, agent, image"
 "$CVMIN" build --source "$CVMIN_SRC" --out "$out" --json >"$work/build.json"
-done_step "kernel + initramfs $(($(stat -c %s "$out"/bzImage "$out"/initrd.zst | paste -sd+)  / 1024)) KiB"
+done_step "kernel + initramfs $((($(stat -c %s "$out"/bzImage) + $(stat -c %s "$out"/initrd.zst)) / 1024)) KiB"
 
 begin "predicted digest"
 predicted=$("$CVMIN" measure --image "$out/image.json" --mode snp --vcpus 1 --vcpu-type EPYC-v4)
@@ -62,11 +62,12 @@ done_step "$predicted"
 
 # ---- boot, attest, verify, send ------------------------------------------------------------------------------------------
 
+export CVMIN_QUIET=1 # from here the steps' own lines say it all
 begin "boot"
 "$CVMIN" boot --image "$out/image.json" --name "$vm" --json >"$work/boot.json"
 "$CVMIN" describe "$vm" --json >"$work/vm.json"
 ark=$(field "$work/vm.json" emulated_ark)
-done_step "EMULATED launch, QEMU under $(field "$work/vm.json" accelerator | tr a-z A-Z)"
+done_step "EMULATED launch, QEMU under $(field "$work/vm.json" accelerator | tr "[:lower:]" "[:upper:]")"
 
 begin "evidence"
 "$CVMIN" attest "$vm" --out "$work/evidence.cbor" >/dev/null
@@ -88,7 +89,7 @@ done_step "sha256 $(field "$work/send.json" sha256 | cut -c1-16)... confirmed by
 # ---- what must be refused --------------------------------------------------------------------------------------------------
 
 begin "relay in the middle"
-"$RELAY" --listen "$work/relay.sock" --target "$(field "$work/vm.json" vsock_socket)" &
+"$RELAY" --listen "$work/relay.sock" --target "$(field "$work/vm.json" vsock_socket)" >/dev/null 2>&1 &
 relay_pid=$!
 for _ in $(seq 100); do [ -S "$work/relay.sock" ] && break; sleep 0.05; done
 if "$CVMIN" send "$vm" --vsock-socket "$work/relay.sock" --secret-name stolen --file "$work/secret" \

@@ -27,7 +27,7 @@ code=0
 "$CVMIN" verify --vm $vm --image "$image" --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/v.json" || code=$?
 [ $code = 1 ] || complain "verify: exit $code instead of 1"
 names=$(python3 -c 'import json, sys
-print(" ".join(c["name"] for c in json.load(open(sys.argv[1]))["checks"] if c["outcome"] not in ("passed", "skipped")))' "$work/v.json")
+print(" ".join(c["check"] for c in json.load(open(sys.argv[1]))["checks"] if c["outcome"] not in ("passed", "skipped")))' "$work/v.json")
 [ "$names" = snp.measurement ] || complain "refused by '$names' instead of snp.measurement alone"
 echo secret >"$work/secret"
 code=0
@@ -36,9 +36,13 @@ code=0
 [ $code = 1 ] || complain "send: exit $code instead of 1"
 
 # killed mid-attestation: one clear line, exit 5, nothing half-written
-supervisor=$("$CVMIN" describe $vm --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["pids"]["qemu"])')
+supervisor=$("$CVMIN" describe $vm --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["qemu"]["pid"])')
 kill -STOP "$supervisor"
-("$CVMIN" attest $vm --out "$work/never.cbor" --timeout 8 >/dev/null 2>"$work/err"; echo $? >"$work/code") &
+(
+    code=0
+    "$CVMIN" attest $vm --out "$work/never.cbor" --timeout 8 >/dev/null 2>"$work/err" || code=$?
+    echo $code >"$work/code"
+) &
 sleep 1
 kill -KILL "$supervisor"
 wait $!
