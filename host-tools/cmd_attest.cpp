@@ -36,7 +36,7 @@ int cmd_attest(int argc, char **argv) {
     app.footer("Example:\n"
                "  cvmin attest vm1 --out evidence.cbor\n"
                "  cvmin verify evidence.cbor --session evidence.cbor.session.json \\\n"
-               "      --image out/image.json --policy policies/strict.json");
+               "      --image out/image.json --policy policies/genoa.json");
     if (const auto done = parse_options(app, argc, argv))
         return *done;
 

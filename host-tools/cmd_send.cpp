@@ -83,7 +83,7 @@ void describe(CLI::App &app, Args &args) {
     app.footer("A secret is never an argument: it is read from a file or from standard input.\n"
                "Example:\n"
                "  cvmin send vm1 --secret-name db-key --file key.bin --image out/image.json \\\n"
-               "      --policy policies/strict.json\n\n"
+               "      --policy policies/genoa.json\n\n"
                "Exit codes: 0 sent and confirmed, 1 evidence rejected (nothing was sent), 2 usage, 3 bad input,\n"
                "4 system, 5 agent unreachable, refusing or too slow.");
 }

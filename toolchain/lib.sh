@@ -6,6 +6,7 @@
 export CVMIN_CACHE
 
 # Exit codes are those of the cvmin command: 2 usage, 3 bad input, 4 system, 5 peer unreachable.
+# shellcheck disable=SC2034 # used by those who source this
 readonly E_USAGE=2 E_INPUT=3 E_SYSTEM=4 E_PEER=5
 
 note() { [ -n "${CVMIN_QUIET:-}" ] || printf '%s\n' "cvmin: $*" >&2; }
@@ -23,12 +24,14 @@ key_of() { cat -- "$@" | sha256sum | cut -c1-16; }
 
 # with_lock FILE COMMAND...: one at a time; says so when it has to wait.
 with_lock() {
-    local file=$1
+    local file=$1 what
+    what=$(basename "$1" .lock)
     shift
     mkdir -p "$(dirname "$file")"
+    # shellcheck disable=SC2094 # the lock file is never read
     (
         if ! flock -n 9; then
-            note "another cvmin is at work on $(basename "$file" .lock); waiting for it"
+            note "another cvmin is at work on $what; waiting for it"
             flock 9
         fi
         "$@"

@@ -31,7 +31,7 @@ trap 'exit 130' INT TERM
 chmod 755 "$repo"
 
 note "making the toolchain root (once; about a minute)"
-lock_lines "$CVMIN_SRC/toolchain/debs.lock" | while read -r sha size path package _; do
+lock_lines "$CVMIN_SRC/toolchain/debs.lock" | while read -r sha size path _; do
     deb=$(basename "$path")
     cp --reflink=auto -- "$(dl_path "$sha")" "$repo/$deb"
     chmod 644 "$repo/$deb"

@@ -32,7 +32,7 @@ guest_flags="--target=x86_64-linux-musl -nostdlibinc -isystem $new/include -Os -
 guest_flags+=" -fdata-sections -fstack-protector-strong -D_FORTIFY_SOURCE=0 -Werror=date-time $map"
 
 note "guest sysroot: libc++ (hardened, no exceptions, no RTTI)"
-llvm=llvm-toolchain-19_19.1.7
+llvm="llvm-toolchain-19_19.1.7"
 tar -x -C "$work" -f "$(source_file $llvm.orig.tar.xz)" --strip-components=1 \
     $llvm/{libcxx,libcxxabi,libunwind,runtimes,cmake,llvm/cmake,llvm/utils/llvm-lit}
 run cmake -G Ninja -S "$work/runtimes" -B "$work/build-cxx" \
