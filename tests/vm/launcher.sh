@@ -11,6 +11,7 @@ vms=$XDG_RUNTIME_DIR/cvmin/vms
 
 cleanup() {
     "$CVMIN" stop --all >/dev/null 2>&1 || true
+    for pid in $(vm_processes); do kill -9 "$pid" 2>/dev/null || true; done # of a launcher that left them behind
     rm -rf -- "$work"
 }
 trap cleanup EXIT
