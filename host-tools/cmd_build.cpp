@@ -3,6 +3,7 @@
 #include "host-tools/cli.hpp"
 #include "image/build.hpp"
 
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -10,9 +11,18 @@
 
 namespace cvmin {
 
-static std::filesystem::path from_environment(const char *name) {
+static std::string from_environment(const char *name) {
     const char *value = std::getenv(name);
     return value == nullptr ? "" : value;
+}
+
+static unsigned default_jobs() {
+    unsigned jobs = 0;
+    const std::string limit = from_environment("CVMIN_JOBS");
+    const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), jobs);
+    if (error == std::errc{} && end == limit.data() + limit.size() && jobs > 0)
+        return jobs;
+    return std::max(1u, std::thread::hardware_concurrency());
 }
 
 static int report_failure(const BuildFailure &failure) {
@@ -43,10 +53,7 @@ int cmd_build(int argc, char **argv) {
         "The kernel is built once per configuration (some minutes); a changed agent makes a new image in seconds.");
     std::string out, source, work;
     bool debug = false, json = false;
-    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-    unsigned jobs = cores;
-    if (const char *limit = std::getenv("CVMIN_JOBS"); limit != nullptr && std::atoi(limit) > 0)
-        jobs = static_cast<unsigned>(std::atoi(limit));
+    unsigned jobs = default_jobs();
     app.add_option("--out", out, "directory of the image; replaced as a whole (default: out, or out-debug)");
     app.add_option("--source", source, "work tree of cvmin (default: $CVMIN_SRC, or the current directory)");
     app.add_option("--work", work,

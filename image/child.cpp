@@ -57,6 +57,8 @@ Result<ChildResult> run_child(const std::vector<std::string> &argv, const ChildO
     UniqueFd reading{ends[0]};
     UniqueFd writing{ends[1]};
     UniqueFd null{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    if (!null)
+        return os_error("/dev/null");
     UniqueFd log;
     if (!options.log.empty()) {
         log.reset(::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
@@ -64,6 +66,7 @@ Result<ChildResult> run_child(const std::vector<std::string> &argv, const ChildO
             return os_error("process.log");
     }
     std::vector<char *> args;
+    args.reserve(argv.size() + 1);
     for (const auto &arg : argv)
         args.push_back(const_cast<char *>(arg.c_str()));
     args.push_back(nullptr);

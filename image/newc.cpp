@@ -59,7 +59,7 @@ static void append_header(Bytes &out, const Header &h, std::string_view name) {
         append(out, as_bytes({digits, 8}));
     }
     append(out, as_bytes(name));
-    append_padded(out, as_bytes(std::string_view{"", 1})); // the NUL that ends the name
+    append_padded(out, ByteArray<1>{}); // the NUL that ends the name
 }
 
 Result<Bytes> write_newc(std::vector<NewcEntry> entries) {
