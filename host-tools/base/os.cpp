@@ -109,8 +109,13 @@ std::filesystem::path state_directory() {
     return (base.empty() ? home() / ".local/state" : base) / "cvmin";
 }
 std::filesystem::path runtime_directory() {
-    auto base = from_environment("XDG_RUNTIME_DIR");
-    return base.empty() ? std::filesystem::path{"/tmp/cvmin-" + std::to_string(::geteuid())} : base / "cvmin";
+    if (auto base = from_environment("XDG_RUNTIME_DIR"); !base.empty())
+        return base / "cvmin";
+    // Inside the toolchain root an ordinary user is uid 0 of a user namespace: enter.sh says who it is outside.
+    const char *outside = std::getenv("CVMIN_UID");
+    const bool number =
+        outside != nullptr && *outside != '\0' && std::strspn(outside, "0123456789") == std::strlen(outside);
+    return "/tmp/cvmin-" + (number ? std::string{outside} : std::to_string(::geteuid()));
 }
 std::filesystem::path cache_directory() {
     if (auto path = from_environment("CVMIN_CACHE"); !path.empty())
