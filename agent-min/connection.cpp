@@ -21,7 +21,7 @@ Wish wish_of(Io io) {
 } // namespace
 
 Connection::Connection(std::uint64_t id, Fd socket, Service &service)
-    : transport_(std::move(socket)), service_(service), peer_{.id = id, .channel = *this} {}
+    : socket_(std::move(socket)), service_(service), peer_{.id = id, .channel = *this} {}
 
 Result<std::unique_ptr<Connection>> Connection::open(std::uint64_t id, Fd socket, const TlsIdentity &identity,
                                                      Service &service, std::uint64_t now_ms) {
@@ -35,6 +35,7 @@ Result<std::unique_ptr<Connection>> Connection::open(std::uint64_t id, Fd socket
 Wish Connection::step(std::uint64_t now_ms) {
     if (now_ms >= deadline_ms_)
         return Wish::close;
+    transport_.renew();
     return std::visit([&](auto &state) { return on(state, now_ms); }, state_);
 }
 

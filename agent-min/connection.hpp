@@ -35,10 +35,10 @@ class Connection final : Channel {
     Connection(const Connection &) = delete;
     Connection &operator=(const Connection &) = delete;
 
-    // Does what can be done without waiting, but at most one request.
+    // Does what can be done without waiting, but at most one request, and reads only so much (TurnTransport).
     Wish step(std::uint64_t now_ms);
     std::uint64_t deadline_ms() const { return deadline_ms_; } // at which to drop it
-    int fd() const { return transport_.fd(); }
+    int fd() const { return socket_.fd(); }
     bool stop_requested() const { return stop_; } // a stop was answered on it
 
   private:
@@ -62,7 +62,8 @@ class Connection final : Channel {
     Wish on(Lingering &, std::uint64_t now_ms);
     void start_reading(std::uint64_t now_ms);
 
-    FdTransport transport_;
+    FdTransport socket_;
+    TurnTransport transport_{socket_};
     std::unique_ptr<TlsStream> tls_;
     Service &service_;
     Peer peer_;

@@ -38,6 +38,8 @@ std::unexpected<Error> os_error(Errc code, std::string_view where) {
     return fail(code, where, static_cast<std::uint64_t>(errno));
 }
 std::unexpected<Error> tls_error(std::string_view where, int code) {
+    if (code == MBEDTLS_ERR_SSL_TIMEOUT)
+        return fail(Errc::timed_out, where);
     if (code == MBEDTLS_ERR_SSL_CONN_EOF || code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
         return fail(Errc::unreachable, where);
     return fail(Errc::crypto, where, mbedtls_detail(code));
@@ -152,6 +154,7 @@ struct Session::Impl {
     mbedtls_ssl_config config;
     mbedtls_ssl_context ssl;
     PublicKey peer_key{};
+    Deadline deadline{}; // of the step under way
     bool broken = false; // a request failed half-way: the stream is out of step
 
     explicit Impl(UniqueFd socket) : fd(std::move(socket)) {
@@ -173,7 +176,11 @@ struct Session::Impl {
             return static_cast<int>(sent);
         return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_WRITE : MBEDTLS_ERR_SSL_CONN_EOF;
     }
+    // The deadline is looked at here too: over records that say nothing (alerts that warn, ChangeCipherSpec, tickets)
+    // mbedTLS reads on by itself, and a peer could keep it at that.
     static int receive(void *self, unsigned char *out, std::size_t size) {
+        if (steady_clock::now() >= static_cast<Impl *>(self)->deadline)
+            return MBEDTLS_ERR_SSL_TIMEOUT;
         const ssize_t got = ::recv(static_cast<Impl *>(self)->fd.get(), out, size, MSG_DONTWAIT);
         if (got > 0)
             return static_cast<int>(got);
@@ -181,44 +188,45 @@ struct Session::Impl {
     }
 
     // Calls `step` until it neither wants to read nor to write; its result, if not negative.
-    template <class Step> Result<std::size_t> finish(Step step, Deadline deadline, std::string_view where) {
+    template <class Step> Result<std::size_t> finish(Step step, Deadline until, std::string_view where) {
+        deadline = until;
         for (;;) {
             const int result = step();
             if (result >= 0)
                 return static_cast<std::size_t>(result);
             if (result != MBEDTLS_ERR_SSL_WANT_READ && result != MBEDTLS_ERR_SSL_WANT_WRITE)
                 return tls_error(where, result);
-            CVMIN_CHECK(wait_for(fd.get(), result == MBEDTLS_ERR_SSL_WANT_READ ? POLLIN : POLLOUT, deadline, where));
+            CVMIN_CHECK(wait_for(fd.get(), result == MBEDTLS_ERR_SSL_WANT_READ ? POLLIN : POLLOUT, until, where));
         }
     }
-    Result<void> write(ByteView bytes, Deadline deadline) {
+    Result<void> write(ByteView bytes, Deadline until) {
         while (!bytes.empty()) {
-            CVMIN_TRY(count, finish([&] { return mbedtls_ssl_write(&ssl, u8(bytes), bytes.size()); }, deadline,
-                                    "session.write"));
+            CVMIN_TRY(count,
+                      finish([&] { return mbedtls_ssl_write(&ssl, u8(bytes), bytes.size()); }, until, "session.write"));
             bytes = bytes.subspan(count);
         }
         return {};
     }
-    Result<void> read(MutableBytes out, Deadline deadline) {
+    Result<void> read(MutableBytes out, Deadline until) {
         while (!out.empty()) {
             CVMIN_TRY(count,
-                      finish([&] { return mbedtls_ssl_read(&ssl, u8(out), out.size()); }, deadline, "session.read"));
+                      finish([&] { return mbedtls_ssl_read(&ssl, u8(out), out.size()); }, until, "session.read"));
             if (count == 0)
                 return fail(Errc::unreachable, "session.read");
             out = out.subspan(count);
         }
         return {};
     }
-    Result<Response> exchange(ByteView message, Deadline deadline) {
-        CVMIN_CHECK(write(frame_header(message.size()), deadline));
-        CVMIN_CHECK(write(message, deadline));
+    Result<Response> exchange(ByteView message, Deadline until) {
+        CVMIN_CHECK(write(frame_header(message.size()), until));
+        CVMIN_CHECK(write(message, until));
         ByteArray<frame_header_size> header{};
-        CVMIN_CHECK(read(header, deadline));
+        CVMIN_CHECK(read(header, until));
         const std::uint64_t size = load_be(header);
         if (size == 0 || size > max_response_size)
             return fail(Errc::out_of_range, "session.frame_length", size);
         Bytes body(size);
-        CVMIN_CHECK(read(body, deadline));
+        CVMIN_CHECK(read(body, until));
         return parse_response(body);
     }
 };

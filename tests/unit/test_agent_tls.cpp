@@ -135,6 +135,50 @@ bool closed_within(const UniqueFd &fd, std::chrono::milliseconds time) {
     return false;
 }
 
+const Bytes change_cipher_spec = bytes_of("14 0303 0001 01"); // TLS 1.3 ignores it, wherever it comes
+const Bytes warning_alert = bytes_of("15 0303 0002 015a");    // user_canceled: says nothing either
+
+// Sends a record again and again, as fast as the peer takes it, until the peer has closed (true) or `time` is over.
+bool flood(int fd, const Bytes &record, std::chrono::milliseconds time) {
+    Bytes many;
+    while (many.size() < 64 * 1024)
+        many.insert(many.end(), record.begin(), record.end());
+    const Deadline deadline = in(time);
+    for (std::size_t done = 0; std::chrono::steady_clock::now() < deadline;) {
+        const ssize_t sent = ::send(fd, many.data() + done, many.size() - done, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN)
+            return true;
+        if (sent < 0) {
+            pollfd entry{fd, POLLOUT, 0};
+            ::poll(&entry, 1, 10);
+        } else {
+            done = (done + static_cast<std::size_t>(sent)) % many.size();
+        }
+    }
+    return false;
+}
+
+// flood() in a thread of its own.
+class Flood {
+  public:
+    Flood(UniqueFd fd, Bytes record, std::chrono::milliseconds time)
+        : thread_{[this, fd = std::move(fd), record = std::move(record), time] {
+              const auto start = std::chrono::steady_clock::now();
+              closed_ = flood(fd.get(), record, time);
+              lasted_ = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
+          }} {}
+    // How long it was before the peer closed; the longest time there is, if it did not.
+    std::chrono::milliseconds join() {
+        thread_.join();
+        return closed_ ? lasted_ : std::chrono::milliseconds::max();
+    }
+
+  private:
+    bool closed_ = false;
+    std::chrono::milliseconds lasted_{};
+    std::thread thread_; // last: it starts at once
+};
+
 std::optional<PeerErrc> failure_of(const Result<Response> &response) {
     if (!response || !std::holds_alternative<response::Failure>(*response))
         return std::nullopt;
@@ -265,6 +309,36 @@ static void silent_peers_are_dropped(void **) {
     assert_true(agent_answers());
 }
 
+static void records_without_end_hold_up_nobody_and_end_at_the_time_limit(void **) {
+    const std::chrono::milliseconds limit{agent::handshake_timeout_ms / QuickClock::speed};
+    for (const Bytes &record : {change_cipher_spec, warning_alert}) {
+        Flood flood{connect_plain(), record, limit + 5s};
+        std::this_thread::sleep_for(100ms);
+        const auto before = std::chrono::steady_clock::now();
+        const bool answered = agent_answers();
+        const auto took = std::chrono::steady_clock::now() - before;
+        const auto lasted = flood.join();
+        assert_true(answered && took < limit / 2);
+        assert_true(lasted >= limit / 2 && lasted < limit + 1s);
+    }
+}
+
+static void records_without_end_after_the_handshake_hold_up_nobody_either(void **) {
+    const std::chrono::milliseconds limit{agent::idle_timeout_ms / QuickClock::speed};
+    UniqueFd fd = connect_plain();
+    UniqueFd same{::dup(fd.get())};
+    auto session = Session::open(std::move(fd), in(10s));
+    assert_true(session.has_value());
+    Flood flood{std::move(same), change_cipher_spec, limit + 5s};
+    std::this_thread::sleep_for(100ms);
+    const auto before = std::chrono::steady_clock::now();
+    const bool answered = agent_answers();
+    const auto took = std::chrono::steady_clock::now() - before;
+    const auto lasted = flood.join();
+    assert_true(answered && took < 1s);
+    assert_true(lasted >= limit / 2 && lasted < limit + 1s);
+}
+
 static void two_hundred_connections_at_once_leave_the_agent_answering(void **) {
     std::vector<UniqueFd> crowd;
     for (int i = 0; i < 200; ++i)
@@ -288,6 +362,70 @@ static void stop_is_answered_and_ends_the_loop(void **) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     remove_directory();
     assert_int_equal(start_agent(nullptr), 0); // for what comes after
+}
+
+static void a_peer_that_sends_on_does_not_delay_the_stop(void **) {
+    UniqueFd fd = connect_plain();
+    UniqueFd same{::dup(fd.get())};
+    auto session = Session::open(std::move(fd), in(10s));
+    assert_true(session.has_value());
+    const auto response = session->request(request::Stop{}, in(10s));
+    assert_true(response && std::holds_alternative<response::Stopping>(*response));
+    const auto lasted = Flood{std::move(same), Bytes(1), 5s}.join();
+    assert_true(lasted < 2s);
+    int status = -1;
+    assert_int_equal(::waitpid(agent_process.pid, &status, 0), agent_process.pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    remove_directory();
+    assert_int_equal(start_agent(nullptr), 0); // for what comes after
+}
+
+static void a_client_s_deadline_holds_against_records_without_end(void **) {
+    for (const Bytes &record : {change_cipher_spec, warning_alert}) {
+        int ends[2];
+        assert_int_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        Flood flood{UniqueFd{ends[1]}, record, 5s};
+        const auto before = std::chrono::steady_clock::now();
+        const auto session = Session::open(UniqueFd{ends[0]}, in(300ms));
+        const auto took = std::chrono::steady_clock::now() - before;
+        flood.join();
+        assert_true(refused_with(session, Errc::timed_out));
+        assert_true(took >= 250ms && took < 2s);
+    }
+}
+
+// An agent that shakes hands and then answers with records that say nothing.
+static void shake_hands_and_flood(UniqueFd fd, const agent::TlsIdentity &identity) {
+    const int raw = fd.get();
+    agent::FdTransport transport{agent::Fd{::dup(raw)}};
+    auto tls = agent::TlsStream::accept(identity, transport);
+    while (tls && (*tls)->handshake().io == agent::Io::want_read) {
+        pollfd entry{raw, POLLIN, 0};
+        if (::poll(&entry, 1, 5'000) <= 0)
+            return;
+    }
+    flood(raw, change_cipher_spec, 5s);
+}
+
+static void a_client_s_deadline_holds_after_the_handshake_too(void **) {
+    const auto identity = agent::TlsIdentity::make();
+    assert_true(identity.has_value());
+    int ends[2];
+    assert_int_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    std::thread peer{shake_hands_and_flood, UniqueFd{ends[1]}, std::cref(**identity)};
+    bool opened = false, timed_out = false;
+    std::chrono::steady_clock::duration took{};
+    {
+        auto session = Session::open(UniqueFd{ends[0]}, in(5s));
+        opened = session.has_value();
+        const auto before = std::chrono::steady_clock::now();
+        if (opened)
+            timed_out = refused_with(session->request(request::Hello{}, in(300ms)), Errc::timed_out);
+        took = std::chrono::steady_clock::now() - before;
+    }
+    peer.join();
+    assert_true(opened && timed_out);
+    assert_true(took >= 250ms && took < 2s);
 }
 
 static void a_client_without_an_agent_times_out_or_is_refused(void **) {
@@ -356,9 +494,14 @@ int main() {
         cmocka_unit_test(many_requests_go_over_one_connection),
         cmocka_unit_test(tls_in_pieces_of_any_size_is_understood),
         cmocka_unit_test(garbage_of_every_length_ends_its_connection_and_nothing_else),
+        cmocka_unit_test(records_without_end_hold_up_nobody_and_end_at_the_time_limit),
+        cmocka_unit_test(records_without_end_after_the_handshake_hold_up_nobody_either),
         cmocka_unit_test(two_hundred_connections_at_once_leave_the_agent_answering),
         cmocka_unit_test(silent_peers_are_dropped),
         cmocka_unit_test(stop_is_answered_and_ends_the_loop),
+        cmocka_unit_test(a_peer_that_sends_on_does_not_delay_the_stop),
+        cmocka_unit_test(a_client_s_deadline_holds_against_records_without_end),
+        cmocka_unit_test(a_client_s_deadline_holds_after_the_handshake_too),
         cmocka_unit_test(a_client_without_an_agent_times_out_or_is_refused),
         cmocka_unit_test(connect_speaks_the_device_s_handshake_and_takes_nothing_beyond_it),
     };
