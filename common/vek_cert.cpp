@@ -104,6 +104,10 @@ enum ExtensionIndex : std::size_t {
     boot_loader_spl,
     tee_spl,
     snp_spl,
+    spare_spl_4,
+    spare_spl_5,
+    spare_spl_6,
+    spare_spl_7,
     microcode_spl,
     fmc_spl,
     hwid,
@@ -121,6 +125,10 @@ static Extensions wanted_extensions() {
              {.suffix = {3, 1}, .suffix_size = 2, .where = "vek_cert.boot_loader_spl"},
              {.suffix = {3, 2}, .suffix_size = 2, .where = "vek_cert.tee_spl"},
              {.suffix = {3, 3}, .suffix_size = 2, .where = "vek_cert.snp_spl"},
+             {.suffix = {3, 4}, .suffix_size = 2, .where = "vek_cert.spare_spl_4"},
+             {.suffix = {3, 5}, .suffix_size = 2, .where = "vek_cert.spare_spl_5"},
+             {.suffix = {3, 6}, .suffix_size = 2, .where = "vek_cert.spare_spl_6"},
+             {.suffix = {3, 7}, .suffix_size = 2, .where = "vek_cert.spare_spl_7"},
              {.suffix = {3, 8}, .suffix_size = 2, .where = "vek_cert.microcode_spl"},
              {.suffix = {3, 9}, .suffix_size = 2, .where = "vek_cert.fmc_spl"},
              {.suffix = {4, 0}, .suffix_size = 1, .where = "vek_cert.hwid"},
@@ -266,6 +274,16 @@ Result<VekCert> parse_vek_cert(const X509Certificate &certificate) {
         CVMIN_TRY(level, small_integer(extension[fmc_spl]));
         if (level != 0)
             return fail(Errc::unsupported, extension[fmc_spl].where, level);
+    }
+
+    // Levels without a meaning so far. Of a report their bytes must be zero (unknown_bits), so a certificate with
+    // another level is for a TCB that no report here can state.
+    for (const ExtensionIndex index : {spare_spl_4, spare_spl_5, spare_spl_6, spare_spl_7}) {
+        if (!extension[index].seen)
+            continue;
+        CVMIN_TRY(level, small_integer(extension[index]));
+        if (level != 0)
+            return fail(Errc::unsupported, extension[index].where, level);
     }
 
     if (extension[csp_id].seen && extension[hwid].seen) // neither a VCEK nor a VLEK

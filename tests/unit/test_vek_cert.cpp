@@ -121,6 +121,22 @@ static void parse_vek_refuses_levels_that_are_no_small_integers(void **) {
     }
 }
 
+static void parse_vek_refuses_a_spare_level_other_than_zero(void **) {
+    const Bytes good = test::data("go-sev-guest/milan-v2-gcp-debug/vcek.der");
+    const std::pair<unsigned, std::string_view> spares[] = {{4, "vek_cert.spare_spl_4"},
+                                                            {5, "vek_cert.spare_spl_5"},
+                                                            {6, "vek_cert.spare_spl_6"},
+                                                            {7, "vek_cert.spare_spl_7"}};
+    for (const auto &[arc, where] : spares) {
+        Bytes der = good;
+        der[value_of(der, {3, arc}) + 2] = std::byte{1};
+        assert_true(read(der).error() == (Error{Errc::unsupported, where, 1}));
+        der[value_of(der, {3, arc})] = std::byte{0x04}; // nor one that is no number
+        assert_true(read(der).error() == (Error{Errc::malformed, where, 3}));
+        assert_true(read(without(good, {3, arc})).has_value()); // nor need it be there
+    }
+}
+
 static void parse_vek_refuses_unknown_products_and_structures(void **) {
     Bytes der = test::data("go-sev-guest/milan-v2-gcp-debug/vcek.der");
     der[value_of(der, {2}) + 2] = std::byte{'V'};
@@ -186,6 +202,7 @@ int main() {
         cmocka_unit_test(parse_vek_refuses_doubled_extensions),
         cmocka_unit_test(parse_vek_refuses_hwid_and_csp_id_together),
         cmocka_unit_test(parse_vek_refuses_levels_that_are_no_small_integers),
+        cmocka_unit_test(parse_vek_refuses_a_spare_level_other_than_zero),
         cmocka_unit_test(parse_vek_refuses_unknown_products_and_structures),
         cmocka_unit_test(parse_vek_refuses_a_hwid_of_another_length),
         cmocka_unit_test(parse_vek_refuses_keys_that_are_not_p384),
