@@ -166,7 +166,8 @@ class Appraiser {
         }
 
         // a signing key that the attacker made: anyone can write a certificate with AMD's names in it
-        const auto chain = verify_chain(*certificate, *table, want_.emulated_ark, want_.now);
+        const auto chain = verify_chain(*certificate, *table, want_.emulated_ark, want_.now,
+                                        policy_.revocation ? Revocation::required : Revocation::skip);
         if (chain) {
             appraisal_.verdict.emulated_ = chain->emulated;
             root_ = chain->emulated ? "EMULATED ARK" : "AMD ARK";

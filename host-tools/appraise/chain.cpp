@@ -3,6 +3,7 @@
 #include "amd_roots.hpp"
 
 #include <mbedtls/md.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/x509_crl.h>
 
@@ -88,6 +89,12 @@ static bool is_rsa_4096(const mbedtls_pk_context &pk) {
     return mbedtls_pk_get_type(&pk) == MBEDTLS_PK_RSA && mbedtls_pk_get_bitlen(&pk) == 4096;
 }
 
+// mbedTLS finds every usage allowed where the extension is missing. All of AMD's authorities have it.
+static bool may(const X509Certificate &authority, unsigned usage) {
+    return mbedtls_x509_crt_has_ext_type(&authority.get(), MBEDTLS_X509_EXT_KEY_USAGE) != 0 &&
+           mbedtls_x509_crt_check_key_usage(&authority.get(), usage) == 0;
+}
+
 // An ARK, ASK or ASVK: may sign certificates.
 static Problem check_authority(const X509Certificate &authority, std::time_t now) {
     const std::string name = authority.subject_name();
@@ -95,7 +102,7 @@ static Problem check_authority(const X509Certificate &authority, std::time_t now
         return ChainProblem{name + " has a key of another kind", "RSA-4096"};
     if (mbedtls_x509_crt_get_ca_istrue(&authority.get()) != 1)
         return ChainProblem{name + " is no certificate authority", "basicConstraints CA"};
-    if (mbedtls_x509_crt_check_key_usage(&authority.get(), MBEDTLS_X509_KU_KEY_CERT_SIGN) != 0)
+    if (!may(authority, MBEDTLS_X509_KU_KEY_CERT_SIGN))
         return ChainProblem{name + " may not sign certificates", "keyUsage keyCertSign"};
     return check_period(name, authority.get().valid_from, authority.get().valid_to, now);
 }
@@ -212,8 +219,25 @@ static std::shared_ptr<const X509Certificate> from_table(ByteView entry, std::st
     return std::make_shared<const X509Certificate>(std::move(*parsed));
 }
 
+std::vector<AmdIntermediate> amd_intermediates(const X509Certificate &vek,
+                                               const std::shared_ptr<const X509Certificate> &brought,
+                                               Revocation revocation) {
+    std::vector<AmdIntermediate> out;
+    for (const AmdCertificate &carried : amd_certificates()) {
+        if (carried.role == "ARK" || !equal(carried.certificate->subject(), vek.issuer()))
+            continue;
+        const VekKind kind = carried.role == "ASVK" ? VekKind::vlek : VekKind::vcek;
+        out.push_back({carried.product, kind, carried.certificate});
+        if (revocation == Revocation::required && brought && equal(brought->subject(), vek.issuer()) &&
+            !equal(brought->der(), carried.certificate->der()))
+            out.push_back({carried.product, kind, brought});
+    }
+    return out;
+}
+
 std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &vek, const CertTable &table,
-                                                       const std::optional<Bytes> &emulated_ark, std::time_t now) {
+                                                       const std::optional<Bytes> &emulated_ark, std::time_t now,
+                                                       Revocation revocation) {
     const auto brought = from_table(table.ask, "cert_table.ask");
     Problem first;
     const auto attempt = [&](const std::shared_ptr<const X509Certificate> &intermediate,
@@ -226,29 +250,17 @@ std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &ve
         return false;
     };
 
-    // AMD: a carried intermediate of the issuer's name, or a newer one that the host brought, under a pinned ARK
-    for (const AmdCertificate &ark : amd_certificates()) {
-        if (ark.role != "ARK")
-            continue;
-        for (const AmdCertificate &carried : amd_certificates()) {
-            if (carried.role == "ARK" || carried.product != ark.product ||
-                !equal(carried.certificate->subject(), vek.issuer()))
-                continue;
-            const VekKind kind = carried.role == "ASVK" ? VekKind::vlek : VekKind::vcek;
-            const auto accepted = [&](const std::shared_ptr<const X509Certificate> &intermediate) {
-                return TrustedChain{.emulated = false,
-                                    .product = ark.product,
-                                    .kind = kind,
-                                    .intermediate = intermediate,
-                                    .ark = ark.certificate,
-                                    .path = path_of(vek, *intermediate, *ark.certificate)};
-            };
-            if (attempt(carried.certificate, ark.certificate))
-                return accepted(carried.certificate);
-            if (brought && equal(brought->subject(), vek.issuer()) &&
-                !equal(brought->der(), carried.certificate->der()) && attempt(brought, ark.certificate))
-                return accepted(brought);
-        }
+    for (const AmdIntermediate &candidate : amd_intermediates(vek, brought, revocation)) {
+        const auto ark = std::ranges::find_if(amd_certificates(), [&](const AmdCertificate &certificate) {
+            return certificate.role == "ARK" && certificate.product == candidate.product;
+        });
+        if (attempt(candidate.certificate, ark->certificate))
+            return TrustedChain{.emulated = false,
+                                .product = candidate.product,
+                                .kind = candidate.kind,
+                                .intermediate = candidate.certificate,
+                                .ark = ark->certificate,
+                                .path = path_of(vek, *candidate.certificate, *ark->certificate)};
     }
 
     // emulated: only under the very ARK that the caller named; what evidence calls its ARK plays no part
@@ -299,7 +311,7 @@ std::expected<std::string, ChainProblem> check_revocation(ByteView crl, const Tr
         return std::unexpected(ChainProblem{"a CRL that cannot be read", "a CRL of " + ark + " in DER"});
     if (!equal(view(list.value.issuer_raw), chain.ark->subject()))
         return std::unexpected(ChainProblem{"a CRL of another issuer", "a CRL of " + ark});
-    if (mbedtls_x509_crt_check_key_usage(&chain.ark->get(), MBEDTLS_X509_KU_CRL_SIGN) != 0)
+    if (!may(*chain.ark, MBEDTLS_X509_KU_CRL_SIGN))
         return std::unexpected(ChainProblem{ark + " may not sign CRLs", "keyUsage cRLSign"});
     if (auto problem = check_signature("the CRL", crl, *chain.ark))
         return std::unexpected(std::move(*problem));

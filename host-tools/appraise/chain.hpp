@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace cvmin {
 
@@ -28,11 +29,15 @@ struct TrustedChain {
     std::string path; // "SEV-VCEK <- SEV-Milan <- ARK-Milan"
 };
 
-// `vek` as found in evidence; `table` may bring an intermediate, which then must chain to a pinned ARK like AMD's own.
-// Of each link: issuer and subject are the same name, RSA-4096, RSASSA-PSS with SHA-384 and 48 bytes of salt, the
-// issuer may sign certificates and the key below may not, all are valid at `now`.
+enum class Revocation : std::uint8_t { skip, required }; // required: the caller goes on with check_revocation()
+
+// `vek` as found in evidence. Of each link: issuer and subject are the same name, RSA-4096, RSASSA-PSS with SHA-384 and
+// 48 bytes of salt, the issuer has a keyUsage with keyCertSign and the key below is no authority, all are valid at
+// `now`. Under AMD's roots the intermediate is a carried one; one that `table` brings counts only where revocation is
+// required, because AMD's signature alone does not tell a newer intermediate from a withdrawn one.
 std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &vek, const CertTable &table,
-                                                       const std::optional<Bytes> &emulated_ark, std::time_t now);
+                                                       const std::optional<Bytes> &emulated_ark, std::time_t now,
+                                                       Revocation revocation = Revocation::skip);
 
 // `crl` in DER: issued and signed by the chain's ARK, current at `now`, and lists neither the intermediate nor the ARK.
 // Gives what was found, for the verdict.
@@ -48,5 +53,16 @@ struct AmdCertificate {
     std::shared_ptr<const X509Certificate> certificate;
 };
 std::span<const AmdCertificate> amd_certificates();
+
+// What verify_chain() tries under AMD's roots for a certificate with this issuer, in this order. Nothing here has been
+// verified yet: `certificate` may be one that the host brought.
+struct AmdIntermediate {
+    Product product;
+    VekKind kind;
+    std::shared_ptr<const X509Certificate> certificate;
+};
+std::vector<AmdIntermediate> amd_intermediates(const X509Certificate &vek,
+                                               const std::shared_ptr<const X509Certificate> &brought,
+                                               Revocation revocation);
 
 } // namespace cvmin

@@ -5,6 +5,8 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/base/json.hpp"
 
+#include <mbedtls/oid.h>
+
 using namespace cvmin;
 
 // All certificates of the index are valid then, the VLEK among them.
@@ -175,6 +177,44 @@ static void verify_chain_names_what_is_wrong_with_a_link(void **) {
     assert_false(emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/ask.der").has_value());
 }
 
+static void verify_chain_demands_a_key_usage_of_every_authority(void **) {
+    for (const AmdCertificate &carried : amd_certificates()) // AMD's own have it
+        assert_true(mbedtls_x509_crt_has_ext_type(&carried.certificate->get(), MBEDTLS_X509_EXT_KEY_USAGE));
+    assert_true(emulated("appraise/usage-vcek.der", "appraise/usage-ask.der", "appraise/usage-ark.der").has_value());
+    const auto ask = emulated("appraise/usage-vcek.der", "appraise/usage-ask-without.der", "appraise/usage-ark.der");
+    assert_true(!ask && ask.error().found == "SEV-Usage EMULATED may not sign certificates");
+    const auto ark = emulated("appraise/usage-vcek.der", "appraise/usage-ask.der", "appraise/usage-ark-without.der");
+    assert_true(!ark && ark.error().found == "ARK-Usage EMULATED may not sign certificates");
+    // nor does such an ARK vouch for a list
+    TrustedChain chain =
+        emulated("appraise/usage-vcek.der", "appraise/usage-ask.der", "appraise/usage-ark.der").value();
+    assert_true(check_revocation(test::data("appraise/usage-crl.der"), chain, real_time()).has_value());
+    chain.ark = std::make_shared<const X509Certificate>(certificate("appraise/usage-ark-without.der"));
+    const auto list = check_revocation(test::data("appraise/usage-crl.der"), chain, real_time());
+    assert_true(!list && list.error().found == "ARK-Usage EMULATED may not sign CRLs");
+}
+
+// A withdrawn intermediate is signed by AMD as well as a newer one: only a list tells them apart.
+static void an_intermediate_that_the_host_brings_counts_only_with_a_revocation_list(void **) {
+    const auto vek = certificate("trustee/snp/test-vcek-invalid-new.der"); // any certificate of SEV-Milan's
+    const auto carried = amd_intermediates(vek, nullptr, Revocation::required);
+    assert_int_equal(carried.size(), 1);
+    const auto forged = std::make_shared<const X509Certificate>(certificate("appraise/forged-ask-milan.der"));
+    const auto milan = certificate("appraise/forged-vcek-milan.der"); // names forged-ask-milan's subject
+    for (const AmdIntermediate &candidate : amd_intermediates(milan, forged, Revocation::skip))
+        assert_true(candidate.certificate != forged);
+    bool tried = false;
+    for (const AmdIntermediate &candidate : amd_intermediates(milan, forged, Revocation::required))
+        tried = tried || candidate.certificate == forged;
+    assert_true(tried);
+    // and then it must be AMD's: this one is not
+    const Bytes ask = test::data("appraise/forged-ask-milan.der");
+    CertTable table;
+    table.ask = ask;
+    for (const Revocation revocation : {Revocation::skip, Revocation::required})
+        assert_false(verify_chain(milan, table, std::nullopt, real_time(), revocation).has_value());
+}
+
 static void verify_chain_refuses_every_changed_byte_of_a_vcek(void **) {
     const Bytes good = test::data("oak/genoa-v5-oc-mitvector/vcek.der");
     std::size_t read = 0;
@@ -236,6 +276,8 @@ int main() {
         cmocka_unit_test(verify_chain_accepts_an_emulated_root_only_when_it_is_named),
         cmocka_unit_test(verify_chain_does_not_call_amd_emulated),
         cmocka_unit_test(verify_chain_names_what_is_wrong_with_a_link),
+        cmocka_unit_test(verify_chain_demands_a_key_usage_of_every_authority),
+        cmocka_unit_test(an_intermediate_that_the_host_brings_counts_only_with_a_revocation_list),
         cmocka_unit_test(verify_chain_refuses_every_changed_byte_of_a_vcek),
         cmocka_unit_test(check_revocation_reads_lists_of_the_root),
     };

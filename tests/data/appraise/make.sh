@@ -130,3 +130,18 @@ crl crl-revokes-ask ark ark $from $to 7E0001
 crl crl-revokes-ark ark ark $from $to 7E0000
 crl crl-old ark ark $from 20250201000000Z
 crl crl-other-key ark-same-name other-ark $from $to
+
+# a chain of its own in which an authority has no keyUsage at all
+rsa_key usage-ark 4096
+rsa_key usage-ask 4096
+root usage-ark "$(names 'cvmin tests' 'ARK-Usage EMULATED')" usage-ark
+crl usage-crl usage-ark usage-ark $from $to
+for name in usage-ask usage-ask-without; do
+    request $name "$(names 'cvmin tests' 'SEV-Usage EMULATED')" usage-ask
+done
+sign usage-ask usage-ark usage-ark "$ca_extensions"
+sign usage-ask-without usage-ark usage-ark 'basicConstraints=critical,CA:TRUE'
+request usage-vcek "$vek" vek
+sign usage-vcek usage-ask usage-ask "$genoa"
+ca_extensions='basicConstraints=critical,CA:TRUE' # for this one root
+root usage-ark-without "$(names 'cvmin tests' 'ARK-Usage EMULATED')" usage-ark
