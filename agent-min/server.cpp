@@ -87,22 +87,37 @@ void Server::drop(Slot &slot) {
     slot = Slot{}; // closing the socket takes it out of epoll
 }
 
+// A free slot; or that of whoever has been here longest without taking evidence, so that peers who only sit there lock
+// nobody out. nullptr: all have taken evidence, and keep their place until they go or fall silent.
+Server::Slot *Server::place_for_newcomer() {
+    Slot *oldest = nullptr;
+    for (Slot &slot : slots_) {
+        if (slot.connection == nullptr)
+            return &slot;
+        if (!slot.connection->attested() && (oldest == nullptr || slot.connection->id() < oldest->connection->id()))
+            oldest = &slot;
+    }
+    if (oldest != nullptr)
+        drop(*oldest);
+    return oldest;
+}
+
 void Server::accept_new(std::uint64_t now_ms) {
     for (int i = 0; i < max_accepts_per_turn; ++i) {
         Fd socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
         if (!socket)
             return; // nobody left, or a peer that is gone already
-        const auto free = std::ranges::find(slots_, nullptr, [](const Slot &s) { return s.connection.get(); });
-        if (free == slots_.end() || stopping_)
+        Slot *const place = stopping_ ? nullptr : place_for_newcomer();
+        if (place == nullptr)
             continue; // accept and close: a clear answer, and the queue does not fill up
         const int fd = socket.get();
         auto connection = Connection::open(next_id_++, std::move(socket), identity_, service_, now_ms);
         if (!connection)
             continue;
-        epoll_event event{.events = EPOLLIN, .data = {.u64 = static_cast<std::uint64_t>(free - slots_.begin())}};
+        epoll_event event{.events = EPOLLIN, .data = {.u64 = static_cast<std::uint64_t>(place - slots_.data())}};
         if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
             continue;
-        *free = Slot{std::move(*connection), EPOLLIN, false};
+        *place = Slot{std::move(*connection), EPOLLIN, false};
     }
 }
 

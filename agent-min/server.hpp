@@ -33,6 +33,7 @@ class Server {
     void accept_new(std::uint64_t now_ms);
     void step(std::size_t index, std::uint64_t now_ms);
     void drop(Slot &slot);
+    Slot *place_for_newcomer();
     int wait_time(std::uint64_t now_ms, std::uint64_t limit_ms) const;
 
     Fd epoll_, listener_;

@@ -346,9 +346,40 @@ static void two_hundred_connections_at_once_leave_the_agent_answering(void **) {
     std::size_t closed = 0;
     for (const UniqueFd &fd : crowd)
         closed += closed_within(fd, 30ms);
-    assert_true(closed >= 200 - agent::max_connections); // accepted and closed at once
+    assert_true(closed >= 200 - agent::max_connections); // each in favour of a later one
     assert_true(closed < 200);
+    assert_true(agent_answers()); // though most of the crowd is still there
     crowd.clear();
+    assert_true(agent_answers());
+}
+
+static void idle_peers_lock_nobody_out_and_drive_out_nobody_who_has_attested(void **) {
+    auto attested = open_session();
+    assert_true(attested && attested->request(request::Attest{Bytes(32)}, in(10s)).has_value());
+    std::vector<UniqueFd> idle;
+    for (std::size_t i = 1; i < agent::max_connections; ++i)
+        idle.push_back(connect_plain());
+    auto newcomer = open_session();
+    assert_true(newcomer && newcomer->request(request::Hello{}, in(10s)).has_value());
+    assert_true(closed_within(idle.front(), 1s)); // the oldest
+    assert_false(closed_within(idle.back(), 20ms));
+    for (std::size_t i = 0; i < 2 * agent::max_connections; ++i)
+        idle.push_back(connect_plain());
+    assert_true(agent_answers());
+    assert_true(attested->request(request::Hello{}, in(10s)).has_value());
+}
+
+static void a_newcomer_is_refused_when_all_have_attested(void **) {
+    std::vector<Session> sessions;
+    for (std::size_t i = 0; i < agent::max_connections; ++i) {
+        auto session = open_session();
+        assert_true(session && session->request(request::Attest{Bytes(32)}, in(10s)).has_value());
+        sessions.push_back(std::move(*session));
+    }
+    assert_true(closed_within(connect_plain(), 1s));
+    for (Session &session : sessions)
+        assert_true(session.request(request::Hello{}, in(10s)).has_value());
+    sessions.pop_back();
     assert_true(agent_answers());
 }
 
@@ -497,6 +528,8 @@ int main() {
         cmocka_unit_test(records_without_end_hold_up_nobody_and_end_at_the_time_limit),
         cmocka_unit_test(records_without_end_after_the_handshake_hold_up_nobody_either),
         cmocka_unit_test(two_hundred_connections_at_once_leave_the_agent_answering),
+        cmocka_unit_test(idle_peers_lock_nobody_out_and_drive_out_nobody_who_has_attested),
+        cmocka_unit_test(a_newcomer_is_refused_when_all_have_attested),
         cmocka_unit_test(silent_peers_are_dropped),
         cmocka_unit_test(stop_is_answered_and_ends_the_loop),
         cmocka_unit_test(a_peer_that_sends_on_does_not_delay_the_stop),
