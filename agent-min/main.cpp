@@ -26,7 +26,8 @@ BootClock boot_clock;
 LockedPages locked_pages;
 SecretStore secrets{locked_pages};
 std::unique_ptr<TlsIdentity> identity;
-Fd console; // open only in a debug image: the host reads it
+std::unique_ptr<Server> server; // uses identity
+Fd console;                     // open only in a debug image: the host reads it
 
 void log(std::string_view text) {
     if (!console)
@@ -40,6 +41,7 @@ void log(std::string_view text) {
 // The one way out: what is secret is wiped, then the machine goes off.
 [[noreturn]] void stop(std::string_view reason) {
     log(reason);
+    server.reset(); // requests that were half received, and TLS keys
     secrets.wipe();
     identity.reset();
     ::sync();
@@ -138,13 +140,14 @@ int run(std::uint64_t start_us) {
     const std::uint64_t ready_us = boot_clock.now_us();
 
     Service service{*source, secrets, identity->public_key(), {start_us, listening_us, ready_us}};
-    auto server = Server::open(std::move(*listener), *identity, service, boot_clock);
-    if (!server)
-        stop_on(server.error());
+    auto opened = Server::open(std::move(*listener), *identity, service, boot_clock);
+    if (!opened)
+        stop_on(opened.error());
+    server = std::move(*opened);
     if (console)
         log("ready; reports: " + std::string{source->name()} + "; resident pages: " + resident_memory());
     for (;;) {
-        const auto stopped = (*server)->turn(turn_limit_ms);
+        const auto stopped = server->turn(turn_limit_ms);
         if (!stopped)
             stop_on(stopped.error());
         if (*stopped)
