@@ -26,14 +26,12 @@ std::string_view name(Errc code) {
 }
 
 int exit_code(Errc code) {
-    switch (code) {
-#define X(name, message, exit_code)                                                                                    \
-    case Errc::name:                                                                                                   \
-        return exit_code;
+    static constexpr int codes[] = {
+#define X(name, message, exit_code) exit_code,
         CVMIN_ERRC_TABLE(X)
 #undef X
-    }
-    return 4;
+    };
+    return codes[static_cast<std::size_t>(code)];
 }
 
 std::string to_string(const Error &error) {

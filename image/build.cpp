@@ -390,6 +390,11 @@ class Build {
     BuildResult<void> agent() {
         std::error_code ignored;
         fs::remove(fs::path{work_}.concat(".log"), ignored);
+        // a build tree of another source tree would give that one's agent
+        const auto cache = read_file(work_ / "CMakeCache.txt", max_recipe_file_size);
+        const std::string home = "\nCMAKE_HOME_DIRECTORY:INTERNAL=" + options_.source.string() + "\n";
+        if (cache && !as_text(*cache).contains(home))
+            fs::remove_all(work_, ignored);
         if (!fs::exists(work_ / "build.ninja")) {
             if (auto done =
                     run_logged({"cmake", "-G", "Ninja", "-S", options_.source, "-B", work_,

@@ -10,7 +10,7 @@ command -v apt-get >/dev/null || die $E_SYSTEM "renewing the lock needs apt on t
 
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
-mirror=$(mirrors | grep '/debian/$' | head -n 1)
+mirror=$(mirrors | grep '/debian/$' | head -n 1 || true)
 [ -n "$mirror" ] || die $E_SYSTEM "no Debian mirror in this machine's apt configuration; set CVMIN_MIRROR"
 mkdir -p "$work"/{state/lists/partial,cache/archives/partial,etc/apt.conf.d,etc/preferences.d}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -74,6 +74,8 @@ for lock in debs.lock sources.lock; do
     if awk '!/^#/ && NF != 6 { bad = 1 } END { exit !bad }' "$work/$lock"; then
         die $E_SYSTEM "an entry of $lock could not be resolved: $(awk '!/^#/ && NF != 6' "$work/$lock" | head -n 1)"
     fi
+done
+for lock in debs.lock sources.lock; do
     diff -u "$CVMIN_SRC/toolchain/$lock" "$work/$lock" 2>/dev/null | grep '^[-+][^-+]' >&2 || true
     cp -- "$work/$lock" "$CVMIN_SRC/toolchain/$lock"
 done

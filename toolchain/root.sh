@@ -62,4 +62,5 @@ for name in ovmf-amdsev vhost-device-vsock; do
 done
 touch "$new/.complete"
 sync -f "$new"
+rm -rf -- "$root" # incomplete, if it is there
 mv -T -- "$new" "$root"

@@ -94,4 +94,5 @@ for side in guest host; do
 done
 
 touch "$new/.complete"
+rm -rf -- "$out" # incomplete, if it is there
 mv -T -- "$new" "$out"

@@ -80,6 +80,18 @@ Result<void> write_file(const std::filesystem::path &path, ByteView bytes, mode_
     return {};
 }
 
+std::string_view why_not_private(const struct stat &found) {
+    if (S_ISLNK(found.st_mode))
+        return "is a symbolic link";
+    if (!S_ISDIR(found.st_mode))
+        return "is not a directory";
+    if (found.st_uid != ::geteuid())
+        return "belongs to another user";
+    if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return "may be written to by others";
+    return {};
+}
+
 Result<void> make_private_directory(const std::filesystem::path &path) {
     if (path.has_parent_path() && !std::filesystem::exists(path.parent_path()))
         CVMIN_CHECK(make_private_directory(path.parent_path()));
@@ -90,8 +102,8 @@ Result<void> make_private_directory(const std::filesystem::path &path) {
     struct stat info{};
     if (::lstat(path.c_str(), &info) != 0)
         return os_error("directory");
-    if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid())
-        return fail(Errc::refused, "directory"); // somebody else made it: not ours to trust
+    if (!why_not_private(info).empty())
+        return fail(Errc::refused, "directory"); // somebody else made it, or may change it: not ours to trust
     return {};
 }
 
@@ -137,6 +149,7 @@ Result<Finished> run_process(const std::vector<std::string> &argv, const Process
             return os_error("process.log");
     }
     std::vector<char *> args;
+    args.reserve(argv.size() + 1);
     for (const auto &arg : argv)
         args.push_back(const_cast<char *>(arg.c_str()));
     args.push_back(nullptr);
