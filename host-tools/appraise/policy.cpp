@@ -8,6 +8,8 @@
 namespace cvmin {
 
 std::string to_string(const PolicyError &error) {
+    if (!error.why.empty())
+        return error.member + ": " + std::string{error.why};
     return error.member.empty() ? to_string(error.error) : error.member + ": " + to_string(error.error);
 }
 
@@ -218,6 +220,31 @@ Parsed<void> read_minimum_tcb(const Value &value, Policy &policy) {
     return products.finish();
 }
 
+std::unexpected<PolicyError> proves_nothing(std::string_view member, std::string_view why) {
+    return std::unexpected(PolicyError{Error{Errc::mismatch, "policy"}, std::string{member}, why});
+}
+
+// Demands that a hostile host can meet as they stand: worse than "skip", because a verdict would call them passed.
+Parsed<void> check_meaning(const Policy &policy) {
+    const std::pair<std::string_view, bool> id_block[] = {
+        {"family_id", policy.family_id.has_value()},
+        {"image_id", policy.image_id.has_value()},
+        {"guest_svn_minimum", policy.guest_svn_minimum.has_value()},
+    };
+    for (const auto &[member, demanded] : id_block)
+        if (demanded && !id_block_is_vouched_for(policy))
+            return proves_nothing(member, "proves nothing while id_key_digest and author_key_digest are both \"skip\": "
+                                          "the host can sign an ID block of its own");
+    if (std::ranges::contains(policy.signing_keys, VekKind::vlek)) {
+        if (!policy.csp_ids)
+            return proves_nothing("csp_id",
+                                  "is \"skip\" while signing_key has vlek: the VLEK of any provider would pass");
+        if (policy.chip_ids)
+            return proves_nothing("chip_id", "is a list while signing_key has vlek: a VLEK vouches for no chip");
+    }
+    return {};
+}
+
 Parsed<Policy> read_policy(const Json &json) {
     CVMIN_TRY(root, Object::of(Value{&json, ""}));
     Policy policy;
@@ -299,6 +326,7 @@ Parsed<Policy> read_policy(const Json &json) {
             return refuse(Errc::unsupported, value.path);
     }
     CVMIN_CHECK(root.finish());
+    CVMIN_CHECK(check_meaning(policy));
     return policy;
 }
 

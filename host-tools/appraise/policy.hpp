@@ -81,14 +81,21 @@ struct Policy {
     Skippable<Sha256Digest> manifest;
 };
 
+// Of these members of the ID block anyone may choose the value, the host too, unless one of its keys is demanded.
+inline bool id_block_is_vouched_for(const Policy &policy) {
+    return policy.id_key_digest || policy.author_key_digest;
+}
+
 struct PolicyError {
     Error error;
-    std::string member; // "guest_policy.debug"
+    std::string member;        // "guest_policy.debug"
+    std::string_view why = {}; // of a demand that would prove nothing: what else it needs
 };
 std::string to_string(const PolicyError &error);
 
 // missing: a member; malformed: another type, an unknown or doubled member; unsupported: schema, or a value that this
-// version cannot check; out_of_range: a number, a length, an empty list.
+// version cannot check; out_of_range: a number, a length, an empty list; mismatch: a demand that proves nothing beside
+// another member's value.
 std::expected<Policy, PolicyError> parse_policy(ByteView text);
 
 } // namespace cvmin

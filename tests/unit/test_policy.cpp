@@ -222,6 +222,36 @@ static void parse_policy_reads_what_a_relying_party_pins(void **) {
     assert_false(policy.minimum_tcb[2][2].has_value());
 }
 
+static void parse_policy_refuses_demands_that_prove_nothing(void **) {
+    const std::string chip(128, '1');
+    const std::pair<const char *, Json> id_block[] = {
+        {"family_id", std::string(32, '1')}, {"image_id", std::string(32, '1')}, {"guest_svn_minimum", 0}};
+    for (const auto &[member, value] : id_block) {
+        Json json = shipped("genoa");
+        json[member] = value;
+        const PolicyError error = refusal(json);
+        assert_true(error.member == member && error.error.code == Errc::mismatch);
+        assert_true(to_string(error).starts_with(std::string{member} + ": proves nothing"));
+        for (const char *const key : {"id_key_digest", "author_key_digest"}) {
+            Json vouched = json;
+            vouched[key] = std::string(96, '2');
+            assert_true(read(vouched).has_value());
+        }
+    }
+    for (const Json &keys : {Json{"vlek"}, Json{"vcek", "vlek"}}) {
+        Json json = shipped("milan");
+        json["signing_key"] = keys;
+        PolicyError error = refusal(json);
+        assert_true(error.member == "csp_id" && error.error.code == Errc::mismatch);
+        json["csp_id"] = {"CN=cloud.example"};
+        assert_true(read(json).has_value());
+        json["chip_id"] = {chip};
+        error = refusal(json);
+        assert_true(error.member == "chip_id" && error.error.code == Errc::mismatch);
+        assert_true(to_string(error) == "chip_id: is a list while signing_key has vlek: a VLEK vouches for no chip");
+    }
+}
+
 static void parse_policy_refuses_what_is_no_policy(void **) {
     for (const std::string_view text : {"", "[]", "null", "{", "{}", "\"skip\"", "{\"schema\":1}"})
         assert_false(parse_policy(as_bytes(text)).has_value());
@@ -273,6 +303,7 @@ int main() {
         cmocka_unit_test(parse_policy_takes_skip_only_where_it_may),
         cmocka_unit_test(parse_policy_refuses_values_out_of_range),
         cmocka_unit_test(parse_policy_reads_what_a_relying_party_pins),
+        cmocka_unit_test(parse_policy_refuses_demands_that_prove_nothing),
         cmocka_unit_test(parse_policy_refuses_what_is_no_policy),
         cmocka_unit_test(parse_policy_refuses_a_member_that_is_there_twice),
         cmocka_unit_test(unknown_bits_have_names_that_a_policy_can_say),
