@@ -39,7 +39,7 @@ class Connection final : Channel {
     Wish step(std::uint64_t now_ms);
     std::uint64_t deadline_ms() const { return deadline_ms_; } // at which to drop it
     int fd() const { return socket_.fd(); }
-    std::uint64_t id() const { return peer_.id; } // grows with every connection
+    std::uint64_t id() const { return id_; } // grows with every connection
     bool attested() const { return peer_.attested; }
     bool stop_requested() const { return stop_; } // a stop was answered on it
 
@@ -64,6 +64,7 @@ class Connection final : Channel {
     Wish on(Lingering &, std::uint64_t now_ms);
     void start_reading(std::uint64_t now_ms);
 
+    std::uint64_t id_;
     FdTransport socket_;
     TurnTransport transport_{socket_};
     std::unique_ptr<TlsStream> tls_;

@@ -22,16 +22,24 @@ void LockedPages::give_back(std::byte *pages, std::size_t size) {
     ::munmap(pages, size);
 }
 
-const SecretStore::Entry *SecretStore::find(std::string_view name) const {
+std::size_t SecretStore::find(std::string_view name) const {
     const auto used = std::span{entries_}.first(count_);
-    const auto found = std::ranges::find(used, name, &Entry::name);
-    return found == used.end() ? nullptr : &*found;
+    return static_cast<std::size_t>(std::ranges::find(used, name, &Entry::name) - used.begin());
 }
 
-std::expected<Sha256Digest, PeerErrc> SecretStore::put(std::string_view name, const Secret &value,
-                                                       std::uint64_t owner) {
-    if (find(name) != nullptr)
-        return std::unexpected(PeerErrc::exists);
+std::expected<Sha256Digest, PeerErrc> SecretStore::put(std::string_view name, const Secret &value, Holdings &holdings) {
+    const std::size_t index = find(name);
+    if (index != count_) {
+        Entry &entry = entries_[index];
+        if (entry.wrong_puts == max_wrong_puts)
+            return std::unexpected(PeerErrc::exists);
+        if (!same_secret(entry.view(), value.view())) {
+            ++entry.wrong_puts;
+            return std::unexpected(PeerErrc::exists);
+        }
+        holdings.set(index);
+        return sha256(entry.view());
+    }
     if (count_ == entries_.size())
         return std::unexpected(PeerErrc::full);
     const ByteView bytes = value.view();
@@ -39,15 +47,17 @@ std::expected<Sha256Digest, PeerErrc> SecretStore::put(std::string_view name, co
     if (pages == nullptr)
         return std::unexpected(PeerErrc::internal);
     std::ranges::copy(bytes, pages);
-    entries_[count_] = Entry{std::string{name}, owner, pages, bytes.size()};
-    return sha256(entries_[count_++].view());
+    entries_[index] = Entry{.name = std::string{name}, .pages = pages, .size = bytes.size(), .wrong_puts = 0};
+    ++count_;
+    holdings.set(index);
+    return sha256(entries_[index].view());
 }
 
-std::expected<Sha256Digest, PeerErrc> SecretStore::digest(std::string_view name, std::uint64_t owner) const {
-    const Entry *entry = find(name);
-    if (entry == nullptr || entry->owner != owner)
+std::expected<Sha256Digest, PeerErrc> SecretStore::digest(std::string_view name, const Holdings &holdings) const {
+    const std::size_t index = find(name);
+    if (index == count_ || !holdings[index])
         return std::unexpected(PeerErrc::unknown_name);
-    return sha256(entry->view());
+    return sha256(entries_[index].view());
 }
 
 void SecretStore::wipe() {

@@ -58,14 +58,19 @@ Reply Service::on(const request::Attest &attest, Peer &peer) {
 Reply Service::on(const request::PutSecret &put, Peer &peer) {
     if (!peer.attested) // whoever sends a secret without having looked is making a mistake we can stop
         return failure(PeerErrc::not_attested);
-    const auto stored = secrets_.put(put.name, put.value, peer.id);
-    return stored ? reply(response::Stored{*stored}) : failure(stored.error());
+    const auto stored = secrets_.put(put.name, put.value, peer.put);
+    if (stored)
+        return reply(response::Stored{*stored});
+    Reply refusal = failure(stored.error());
+    if (stored.error() == PeerErrc::exists)
+        refusal.close = ++peer.exists_answers >= max_exists_answers;
+    return refusal;
 }
 
 Reply Service::on(const request::SecretDigest &digest, Peer &peer) const {
     if (!peer.attested)
         return failure(PeerErrc::not_attested);
-    const auto known = secrets_.digest(digest.name, peer.id);
+    const auto known = secrets_.digest(digest.name, peer.put);
     return known ? reply(response::Stored{*known}) : failure(known.error());
 }
 

@@ -16,10 +16,14 @@ class Channel { // the TLS connection that a request came over
     ~Channel() = default;
 };
 
-struct Peer {         // what is known of a connection
-    std::uint64_t id; // never used twice: what a connection put belongs to it alone
+// Puts of one connection that are answered with `exists` before it is closed: enough for a mistake, too few to guess.
+inline constexpr unsigned max_exists_answers = 3;
+
+struct Peer { // what is known of a connection
     Channel &channel;
-    bool attested = false; // it has taken evidence
+    bool attested = false;       // it has taken evidence
+    SecretStore::Holdings put{}; // what it has put is its own to ask for
+    unsigned exists_answers = 0;
 };
 
 struct Timings { // microseconds since boot

@@ -3,12 +3,20 @@
 
 #include "common/bytes.hpp"
 
-#include <mbedtls/constant_time.h>
 #include <mbedtls/platform_util.h>
 
 #include <utility>
 
+extern "C" { // which this header forgets
+#include <mbedtls/constant_time.h>
+}
+
 namespace cvmin {
+
+// In a time that depends on the sizes only.
+inline bool same_secret(ByteView a, ByteView b) {
+    return a.size() == b.size() && mbedtls_ct_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 class Secret {
   public:
@@ -25,10 +33,7 @@ class Secret {
     ~Secret() { wipe(); }
 
     ByteView view() const { return bytes_; }
-    friend bool operator==(const Secret &a, const Secret &b) {
-        return a.bytes_.size() == b.bytes_.size() &&
-               mbedtls_ct_memcmp(a.bytes_.data(), b.bytes_.data(), a.bytes_.size()) == 0;
-    }
+    friend bool operator==(const Secret &a, const Secret &b) { return same_secret(a.bytes_, b.bytes_); }
 
   private:
     void wipe() {

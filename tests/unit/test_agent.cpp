@@ -30,8 +30,8 @@ struct World {
     PublicKey key{filled<48>(0x11), filled<48>(0x22)};
     Service service{source, secrets, key, {.start = 10, .listening = 20, .ready = 30}};
     FakeChannel channel;
-    Peer peer{.id = 1, .channel = channel};
-    Peer other{.id = 2, .channel = channel};
+    Peer peer{.channel = channel};
+    Peer other{.channel = channel};
 
     Response ask(const Request &request, Peer &from) { return service.handle(encode_request(request), from).response; }
     std::optional<PeerErrc> failure(const Request &request, Peer &from) {
@@ -122,6 +122,75 @@ static void a_secret_cannot_be_replaced_by_anybody(void **) {
     assert_true(std::get<response::Stored>(digest).digest == sha256(as_bytes("first")));
 }
 
+static void the_same_secret_again_is_stored_for_whoever_puts_it(void **) {
+    World world;
+    world.attest(world.peer);
+    world.ask(World::put("k"), world.peer);
+    world.ask(World::put("l", "another"), world.peer);
+    assert_true(world.failure(World::put("k"), world.other) == PeerErrc::not_attested);
+    world.attest(world.other);
+    for (Peer *from : {&world.other, &world.other, &world.peer}) {
+        const auto again = world.ask(World::put("k"), *from);
+        assert_true(std::get<response::Stored>(again).digest == sha256(as_bytes("s3cret")));
+        const auto digest = world.ask(request::SecretDigest{"k"}, *from);
+        assert_true(std::get<response::Stored>(digest).digest == sha256(as_bytes("s3cret")));
+    }
+    assert_true(world.failure(request::SecretDigest{"l"}, world.other) == PeerErrc::unknown_name);
+    assert_int_equal(world.secrets.size(), 2);
+    assert_int_equal(world.pages.taken, 2);
+    // the start of it, more than it, and one letter off are not it
+    for (const std::string_view wrong : {"s3cre", "s3cret!", "s3creu"}) {
+        Peer stranger{.channel = world.channel};
+        world.attest(stranger);
+        assert_true(world.failure(World::put("k", wrong), stranger) == PeerErrc::exists);
+        assert_true(world.failure(request::SecretDigest{"k"}, stranger) == PeerErrc::unknown_name);
+    }
+}
+
+static void a_full_store_still_knows_what_it_holds(void **) {
+    World world;
+    world.attest(world.peer);
+    for (std::size_t i = 0; i < max_secrets; ++i)
+        world.ask(World::put("k" + std::to_string(i)), world.peer);
+    world.attest(world.other);
+    assert_true(world.failure(World::put("k" + std::to_string(max_secrets - 1)), world.other) == std::nullopt);
+    assert_true(world.failure(World::put("one-more"), world.other) == PeerErrc::full);
+}
+
+static void a_connection_that_guesses_is_closed_after_three(void **) {
+    World world;
+    world.attest(world.peer);
+    world.ask(World::put("k"), world.peer);
+    world.attest(world.other);
+    for (unsigned i = 1; i <= 3; ++i) {
+        const Bytes guess = encode_request(World::put("k", "guess" + std::to_string(i)));
+        const Reply reply = world.service.handle(guess, world.other);
+        assert_true(std::get<response::Failure>(reply.response).code == PeerErrc::exists);
+        assert_true(reply.close == (i == 3) && !reply.stop);
+    }
+    const Reply right = world.service.handle(encode_request(World::put("k")), world.peer);
+    assert_true(std::holds_alternative<response::Stored>(right.response) && !right.close);
+}
+
+static void a_name_that_was_guessed_at_too_often_tells_nobody_any_more(void **) {
+    World world;
+    world.attest(world.peer);
+    world.ask(World::put("k"), world.peer);
+    world.ask(World::put("l"), world.peer);
+    for (unsigned i = 0; i < 16; ++i) {
+        Peer guesser{.channel = world.channel}; // a new connection each time
+        world.attest(guesser);
+        assert_true(world.failure(World::put("k"), guesser) == std::nullopt); // still told
+        assert_true(world.failure(World::put("k", std::to_string(i)), guesser) == PeerErrc::exists);
+        assert_true(world.failure(World::put("l"), guesser) == std::nullopt); // not counted
+    }
+    world.attest(world.other);
+    assert_true(world.failure(World::put("k"), world.other) == PeerErrc::exists);
+    assert_true(world.failure(World::put("l"), world.other) == std::nullopt);
+    const auto digest = world.ask(request::SecretDigest{"k"}, world.peer); // who put it keeps it
+    assert_true(std::get<response::Stored>(digest).digest == sha256(as_bytes("s3cret")));
+}
+
 static void the_store_is_full_after_max_secrets(void **) {
     World world;
     world.attest(world.peer);
@@ -154,9 +223,10 @@ static void wiped_secrets_are_zero_before_their_pages_go_back(void **) {
 static void locked_pages_hold_what_is_put(void **) {
     LockedPages pages;
     SecretStore store{pages};
-    const auto put = store.put("k", Secret{Bytes(max_secret_size, std::byte{7})}, 1);
+    SecretStore::Holdings holdings;
+    const auto put = store.put("k", Secret{Bytes(max_secret_size, std::byte{7})}, holdings);
     assert_true(put && *put == sha256(Bytes(max_secret_size, std::byte{7})));
-    assert_true(store.digest("k", 1) == put);
+    assert_true(store.digest("k", holdings) == put);
 }
 
 static void malformed_requests_are_answered_and_end_the_connection(void **) {
@@ -573,6 +643,10 @@ int main() {
         cmocka_unit_test(secrets_are_taken_only_on_a_connection_that_has_taken_evidence),
         cmocka_unit_test(digests_are_told_only_to_the_connection_that_put_them),
         cmocka_unit_test(a_secret_cannot_be_replaced_by_anybody),
+        cmocka_unit_test(the_same_secret_again_is_stored_for_whoever_puts_it),
+        cmocka_unit_test(a_full_store_still_knows_what_it_holds),
+        cmocka_unit_test(a_connection_that_guesses_is_closed_after_three),
+        cmocka_unit_test(a_name_that_was_guessed_at_too_often_tells_nobody_any_more),
         cmocka_unit_test(the_store_is_full_after_max_secrets),
         cmocka_unit_test(a_secret_without_locked_memory_is_refused_as_internal),
         cmocka_unit_test(wiped_secrets_are_zero_before_their_pages_go_back),

@@ -229,8 +229,18 @@ static void a_secret_is_put_and_confirmed_and_not_given_back(void **) {
     auto other = open_session();
     assert_true(other && other->request(request::Attest{Bytes(32)}, in(10s)).has_value());
     assert_true(failure_of(other->request(request::SecretDigest{"big"}, in(10s))) == PeerErrc::unknown_name);
-    assert_true(failure_of(other->request(request::PutSecret{"big", Secret{Bytes{value}}}, in(10s))) ==
+    Bytes wrong = value;
+    wrong.back() ^= std::byte{1};
+    assert_true(failure_of(other->request(request::PutSecret{"big", Secret{Bytes{wrong}}}, in(10s))) ==
                 PeerErrc::exists);
+    const auto again = other->request(request::PutSecret{"big", Secret{Bytes{value}}}, in(10s)); // an answer was lost
+    assert_true(again && std::get<response::Stored>(*again).digest == sha256(value));
+    const auto told = other->request(request::SecretDigest{"big"}, in(10s));
+    assert_true(told && std::get<response::Stored>(*told).digest == sha256(value));
+    for (int i = 1; i < 3; ++i) // no guessing
+        assert_true(failure_of(other->request(request::PutSecret{"big", Secret{Bytes{wrong}}}, in(10s))) ==
+                    PeerErrc::exists);
+    assert_false(other->request(request::Hello{}, in(10s)).has_value());
 }
 
 static void many_requests_go_over_one_connection(void **) {

@@ -73,15 +73,18 @@ wants 2 short "32 to 64 bytes"
 run full attest guest --out /dev/full/evidence.cbor
 [ "$code" = 3 ] || [ "$code" = 4 ] || complain "attest to an impossible file: exit $code"
 
-section "a secret is sent and confirmed, and not a second time"
+section "a secret is sent and confirmed, again when it is the same, and not replaced"
 head -c 65536 /dev/urandom >"$work/secret"
 run send send guest --secret-name big.key --file "$work/secret" "${trusted[@]}" --json
 wants 0 send
 [ "$(field "$work/send.out" sha256)" = "$(sha256sum "$work/secret" | cut -d' ' -f1)" ] || complain "send: another digest"
 run stdin send guest --secret-name small --file - "${trusted[@]}" <"$work/one.cbor.session.json"
 wants 0 stdin
-run again send guest --secret-name big.key --file "$work/secret" "${trusted[@]}"
-wants 5 again "exists"
+run again send guest --secret-name big.key --file "$work/secret" "${trusted[@]}" --json
+wants 0 again
+[ "$(field "$work/again.out" sha256)" = "$(field "$work/send.out" sha256)" ] || complain "send again: another digest"
+run other send guest --secret-name big.key --file "$work/two.cbor" "${trusted[@]}"
+wants 5 other "exists"
 
 section "what is no secret, or not to be trusted, is not sent"
 head -c 65537 /dev/zero >"$work/large"
