@@ -2,6 +2,7 @@
 #include "agent-min/emulator_source.hpp"
 #include "agent-min/frame.hpp"
 #include "agent-min/mounts.hpp"
+#include "agent-min/transport.hpp"
 #include "agent-min/tsm_source.hpp"
 #include "common/evidence.hpp"
 #include "tests/unit/agent_fakes.hpp"
@@ -286,6 +287,39 @@ static void frames_of_length_zero_or_above_the_limit_are_refused(void **) {
     assert_true(feed(bytes_of("ffffffff"), 4, max_request_size) == std::nullopt);
     const auto at_limit = feed(bytes_of("00000064" + repeat("aa", 100)), 7, 100);
     assert_true(at_limit && at_limit->size() == 1);
+}
+
+// ---- transport ------------------------------------------------------------------------------------------------
+
+namespace {
+class EndlessTransport final : public Transport { // a peer that always has something
+  public:
+    Progress send(ByteView bytes) override { return {Io::done, bytes.size()}; }
+    Progress receive(MutableBytes out) override { return {Io::done, out.size()}; }
+};
+} // namespace
+
+static void a_turn_ends_after_so_many_reads_or_bytes(void **) {
+    EndlessTransport endless;
+    TurnTransport transport{endless};
+    Bytes out(20'000);
+    auto turn = [&](std::size_t piece) { // reads and bytes until it has enough
+        std::pair<int, std::size_t> got{};
+        transport.renew();
+        for (;;) {
+            const Progress progress = transport.receive(MutableBytes{out}.first(piece));
+            if (progress.io == Io::want_read || got.first > 100'000)
+                return got;
+            ++got.first;
+            got.second += progress.bytes;
+        }
+    };
+    for (int again = 0; again < 2; ++again) {
+        assert_true(turn(1) == std::pair(256, std::size_t{256}));
+        assert_true(turn(20'000) == std::pair(4, std::size_t{65'536})); // the last one short
+    }
+    assert_true(transport.receive(out).io == Io::want_read);
+    assert_true(transport.send(out).io == Io::done); // replies are not held back
 }
 
 // ---- configfs-tsm ---------------------------------------------------------------------------------------------
@@ -655,6 +689,7 @@ int main() {
         cmocka_unit_test(stop_answers_first),
         cmocka_unit_test(frames_come_whole_out_of_every_split),
         cmocka_unit_test(frames_of_length_zero_or_above_the_limit_are_refused),
+        cmocka_unit_test(a_turn_ends_after_so_many_reads_or_bytes),
         cmocka_unit_test(tsm_gives_report_and_certificates_and_cleans_up),
         cmocka_unit_test(tsm_asks_for_the_lowest_privilege_level_it_may),
         cmocka_unit_test(tsm_without_certificates_gives_none),
