@@ -50,6 +50,7 @@ Expectations expect_live(const LiveAttestation &live) {
     wanted.nonce = live.nonce;
     wanted.exporter = live.exporter;
     wanted.peer_key = live.key;
+    wanted.live = true;
     wanted.now = std::time(nullptr);
     return wanted;
 }
@@ -64,7 +65,8 @@ Result<PredictedMeasurement> predict_measurement(const std::filesystem::path &im
     CVMIN_TRY(digest, predict_launch_digest(manifest, files, *model, vcpus));
     return PredictedMeasurement{.digest = digest,
                                 .source = image_json.string() + ", " + std::string{cpu_model} + ", " +
-                                          std::to_string(vcpus) + (vcpus == 1 ? " vCPU" : " vCPUs")};
+                                          std::to_string(vcpus) + (vcpus == 1 ? " vCPU" : " vCPUs") +
+                                          (manifest.debug ? ", DEBUG image" : "")};
 }
 
 std::expected<Policy, PolicyFileError> read_policy_file(const std::filesystem::path &path) {

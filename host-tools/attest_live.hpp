@@ -31,7 +31,7 @@ Expectations expect_live(const LiveAttestation &live);
 
 struct PredictedMeasurement {
     Sha384Digest digest;
-    std::string source; // "out/image.json, EPYC-v4, 1 vCPU"
+    std::string source; // "out/image.json, EPYC-v4, 1 vCPU", and "DEBUG image" of one
 };
 // Reads an image and predicts its launch digest. usage (where: "vcpu_type"): no such model; and the errors of
 // load_image_manifest, load_image_files and predict_launch_digest.

@@ -31,7 +31,9 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
-    app.add_option("--session", args.session, "FILE.session.json of attest: nonce, exporter, key, vCPUs");
+    app.add_option(
+        "--session", args.session,
+        "FILE.session.json of attest, as the verifier itself wrote and kept it: nonce, exporter, key, vCPUs");
     app.add_option("--nonce", args.nonce, "nonce that the evidence must answer (hex)");
     app.add_option("--exporter", args.exporter, "TLS exporter of the connection (hex), or skip");
     app.add_option("--key", args.key, "key of the connection's peer (hex of X and Y, 96 bytes), or skip");
@@ -44,13 +46,17 @@ void describe(CLI::App &app, Args &args) {
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
     app.add_flag("--json", args.json, "print the verdict as JSON (schema 1)");
-    app.footer("Examples:\n"
-               "  cvmin verify --vm vm1 --image out/image.json --policy policies/genoa.json\n"
-               "  cvmin verify evidence.cbor --session evidence.cbor.session.json \\\n"
-               "      --image out/image.json --policy policies/genoa.json\n"
-               "  cvmin verify evidence.cbor --nonce HEX --exporter skip --key skip --measurement HEX \\\n"
-               "      --policy policies/milan.json --time 2026-01-31T12:00:00Z --json\n\n"
-               "Exit codes: 0 accepted, 1 refused, 2 usage, 3 bad input, 4 system, 5 agent unreachable or too slow.");
+    app.footer(
+        "Examples:\n"
+        "  cvmin verify --vm vm1 --image out/image.json --policy policies/genoa.json\n"
+        "  cvmin verify evidence.cbor --session evidence.cbor.session.json \\\n"
+        "      --image out/image.json --policy policies/genoa.json\n"
+        "  cvmin verify evidence.cbor --nonce HEX --exporter skip --key skip --measurement HEX \\\n"
+        "      --policy policies/milan.json --time 2026-01-31T12:00:00Z --json\n\n"
+        "A session file must be the verifier's own: whoever can write it chooses the nonce, the exporter and the\n"
+        "key that the evidence is held against. The verdict names these as the caller's, and not as this\n"
+        "connection's.\n\n"
+        "Exit codes: 0 accepted, 1 refused, 2 usage, 3 bad input, 4 system, 5 agent unreachable or too slow.");
 }
 
 std::optional<std::string> usage_problem(const Args &args) {

@@ -129,6 +129,9 @@ class Appraiser {
             accepted.key_ = claims->key;
             accepted.emulated_ = appraisal_.verdict.emulated();
             accepted.measurement_ = report->measurement;
+            accepted.nonce_ = want_.nonce;
+            if (const auto *exporter = std::get_if<ByteArray<exporter_size>>(&want_.exporter))
+                accepted.exporter_ = *exporter;
             appraisal_.accepted = accepted;
         }
         return finish();
@@ -258,23 +261,28 @@ class Appraiser {
         judge(CheckId::binding_report_data, equal(report.report_data, wanted), hex(report.report_data), hex(wanted),
               "evidence");
 
+        const std::string_view anchor = want_.live ? "this connection" : "caller";
         // evidence of an earlier time, replayed: from before an update, or before the machine fell
         judge(CheckId::binding_nonce, want_.nonce.size() >= min_nonce_size && claims.nonce == want_.nonce,
-              hex(claims.nonce), want_.nonce.empty() ? "a nonce of our own" : hex(want_.nonce), "this connection");
+              hex(claims.nonce), want_.nonce.empty() ? "a nonce of our own" : hex(want_.nonce), anchor);
 
         // a relay: another machine's genuine evidence, fetched over one connection and shown on another
         const std::string exporter = claims.exporter ? hex(*claims.exporter) : "null";
         if (const auto *ours = std::get_if<ByteArray<exporter_size>>(&want_.exporter))
             judge(CheckId::binding_exporter, claims.exporter && *claims.exporter == *ours, exporter, hex(*ours),
-                  "this connection");
-        else
+                  anchor);
+        else if (std::holds_alternative<Skip>(want_.exporter))
             skip(CheckId::binding_exporter, exporter);
+        else
+            unsaid(CheckId::binding_exporter);
 
         // the peer of our connection is not the attested agent but someone in front of it
         if (const auto *ours = std::get_if<PublicKey>(&want_.peer_key))
-            judge(CheckId::binding_key, claims.key == *ours, key_text(claims.key), key_text(*ours), "this connection");
-        else
+            judge(CheckId::binding_key, claims.key == *ours, key_text(claims.key), key_text(*ours), anchor);
+        else if (std::holds_alternative<Skip>(want_.peer_key))
             skip(CheckId::binding_key, key_text(claims.key));
+        else
+            unsaid(CheckId::binding_key);
     }
 
     // ---- what machine ---------------------------------------------------------------------------------------------
@@ -342,8 +350,10 @@ class Appraiser {
 
         // another machine with the same genuine image. A VCEK names the chip even where the report masks it.
         const ByteArray<64> id = vek_->kind == VekKind::vcek ? vek_->chip_id() : report.chip_id;
+        // A VLEK vouches for no CHIP_ID: parse_policy() refuses the two together, and here they never pass.
         if (policy_.chip_ids)
-            judge(CheckId::snp_chip_id_allowed, !all_zero(id) && std::ranges::contains(*policy_.chip_ids, id), hex(id),
+            judge(CheckId::snp_chip_id_allowed,
+                  vek_->kind == VekKind::vcek && !all_zero(id) && std::ranges::contains(*policy_.chip_ids, id), hex(id),
                   "one of " + joined(*policy_.chip_ids, [](const ByteArray<64> &chip) { return hex(chip); }), "policy");
         else
             skip(CheckId::snp_chip_id_allowed, hex(id));
@@ -354,6 +364,9 @@ class Appraiser {
                   vek_->kind == VekKind::vlek && std::ranges::contains(*policy_.csp_ids, vek_->csp_id),
                   vek_->csp_id.empty() ? "none (VCEK)" : vek_->csp_id,
                   "one of " + joined(*policy_.csp_ids, std::identity{}), "policy");
+        else if (vek_->kind == VekKind::vlek)
+            fail_check(CheckId::snp_csp_id, vek_->csp_id, "csp_id in the policy: the VLEK of any provider would pass",
+                       "policy");
         else
             skip(CheckId::snp_csp_id, vek_->csp_id.empty() ? "none (VCEK)" : vek_->csp_id);
     }
@@ -404,12 +417,15 @@ class Appraiser {
         else
             skip(CheckId::snp_policy_abi, abi_text(abi));
 
-        // another signer's image, or an older release of the same signer's (rolled back)
-        exact(CheckId::snp_family_id, report.family_id, policy_.family_id);
-        exact(CheckId::snp_image_id, report.image_id, policy_.image_id);
+        // Another signer's image, or an older release of the same signer's (rolled back). parse_policy() refuses such
+        // demands without a key that vouches for the ID block, and here they then never pass.
+        const bool vouched = id_block_is_vouched_for(policy_);
+        exact(CheckId::snp_family_id, report.family_id, policy_.family_id, vouched);
+        exact(CheckId::snp_image_id, report.image_id, policy_.image_id, vouched);
         if (policy_.guest_svn_minimum)
-            judge(CheckId::snp_guest_svn, report.guest_svn >= *policy_.guest_svn_minimum,
-                  std::to_string(report.guest_svn), "at least " + std::to_string(*policy_.guest_svn_minimum), "policy");
+            judge(CheckId::snp_guest_svn, vouched && report.guest_svn >= *policy_.guest_svn_minimum,
+                  std::to_string(report.guest_svn),
+                  "at least " + std::to_string(*policy_.guest_svn_minimum) + (vouched ? "" : no_id_key), "policy");
         else
             skip(CheckId::snp_guest_svn, std::to_string(report.guest_svn));
         exact(CheckId::snp_id_key_digest, report.id_key_digest, policy_.id_key_digest);
@@ -453,12 +469,16 @@ class Appraiser {
     void fail_check(CheckId id, std::string found, std::string wanted, std::string_view anchor) {
         set(id, Outcome::failed, std::move(found), std::move(wanted), anchor);
     }
+    void unsaid(CheckId id) {
+        set(id, Outcome::not_made, "the caller said neither what is wanted nor skip", {}, "nothing");
+    }
     void skip(CheckId id, std::string found, std::string wanted = "skip") {
         set(id, Outcome::skipped, std::move(found), std::move(wanted), "nothing");
     }
-    template <std::size_t N> void exact(CheckId id, const ByteArray<N> &found, const Skippable<ByteArray<N>> &wanted) {
+    template <std::size_t N>
+    void exact(CheckId id, const ByteArray<N> &found, const Skippable<ByteArray<N>> &wanted, bool vouched = true) {
         if (wanted)
-            judge(id, found == *wanted, hex(found), hex(*wanted), "policy");
+            judge(id, vouched && found == *wanted, hex(found), hex(*wanted) + (vouched ? "" : no_id_key), "policy");
         else
             skip(id, hex(found));
     }
@@ -479,10 +499,12 @@ class Appraiser {
 
     Appraisal finish() {
         for (Check &check : appraisal_.verdict.checks_)
-            if (check.outcome == Outcome::not_made)
+            if (check.outcome == Outcome::not_made && check.found.empty())
                 check.found = "nothing to look at: another check failed";
         return std::move(appraisal_);
     }
+
+    static constexpr const char *no_id_key = ", in an ID block whose key the policy names";
 
     const Expectations &want_;
     const Policy &policy_;

@@ -92,20 +92,26 @@ struct Check {
     Outcome outcome = Outcome::not_made;
     std::string found;
     std::string wanted;
-    // on whose word `wanted` rests: "AMD ARK", "EMULATED ARK", "image builder", "this connection", "policy",
+    // on whose word `wanted` rests: "AMD ARK", "EMULATED ARK", "image builder", "this connection", "caller", "policy",
     // "evidence" (it only has to agree with itself), "nothing" (skipped, or not made)
     std::string_view anchor = "nothing";
 };
 
 struct Skip {}; // written down by the caller, shown in the verdict
 
+// Until the caller says something a check is not made, and that is as good as failed.
+template <class T> using OrSkip = std::variant<std::monostate, Skip, T>;
+
 struct Expectations {
-    Bytes nonce;                                           // ours, for this evidence
-    std::variant<Skip, ByteArray<exporter_size>> exporter; // of our connection; Skip only for stored evidence
-    std::variant<Skip, PublicKey> peer_key;                // of our connection's certificate
-    std::vector<Sha384Digest> measurements;                // acceptable launch digests; none accepts nothing
-    std::string measurement_source;                        // for people: "image.json, EPYC-v4, 1 vCPU"
-    std::optional<Bytes> emulated_ark;                     // DER of an emulated ARK trusted by name
+    Bytes nonce;                               // ours, for this evidence
+    OrSkip<ByteArray<exporter_size>> exporter; // of our connection; Skip only for stored evidence
+    OrSkip<PublicKey> peer_key;                // of our connection's certificate
+    // These three are of a connection that we hold, and not of a record or of arguments. Only named in the verdict: a
+    // secret is kept from other evidence by release_secret(), which asks the connection itself.
+    bool live = false;
+    std::vector<Sha384Digest> measurements; // acceptable launch digests; none accepts nothing
+    std::string measurement_source;         // for people: "image.json, EPYC-v4, 1 vCPU"
+    std::optional<Bytes> emulated_ark;      // DER of an emulated ARK trusted by name
     Policy policy;
     std::time_t now = 0;
 };
@@ -131,6 +137,9 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
     const PublicKey &key() const { return key_; } // the agent's TLS key
     bool emulated() const { return emulated_; }
     const Sha384Digest &measurement() const { return measurement_; } // the launch digest that was found and wanted
+    const Bytes &nonce() const { return nonce_; }
+    // What binding.exporter compared; nothing where it was skipped.
+    const std::optional<ByteArray<exporter_size>> &exporter() const { return exporter_; }
 
   private:
     friend class Appraiser;
@@ -138,6 +147,8 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
     PublicKey key_{};
     bool emulated_ = false;
     Sha384Digest measurement_{};
+    Bytes nonce_;
+    std::optional<ByteArray<exporter_size>> exporter_;
 };
 
 struct Appraisal {

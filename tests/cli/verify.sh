@@ -62,6 +62,8 @@ key=$(printf '11%.0s' {1..48})$(printf '22%.0s' {1..48})
 verdict 0 'ACCEPTED (EMULATED' "$evidence" --session "$session" "${base[@]}" "${root[@]}" --measurement "$good"
 grep -q "EMULATED ARK" "$work/out" || complain "no row names the emulated root"
 grep -q "$good" "$work/out" || complain "the measurement is not shown in full"
+grep -q '^passed *binding.key .*\[caller\]' "$work/out" || complain "the binding of stored evidence does not rest on the caller"
+if grep -q 'this connection' "$work/out"; then complain "stored evidence speaks of this connection"; fi
 verdict 0 'ACCEPTED (EMULATED' "$evidence" --session "$session" "${base[@]}" "${root[@]}" --measurement "$other" --measurement "$good"
 verdict 0 'ACCEPTED (EMULATED' "$evidence" "${base[@]}" "${root[@]}" --measurement "$good" --nonce "$nonce" --exporter "$exporter" --key "$key"
 verdict 0 'ACCEPTED (EMULATED' "$evidence" "${base[@]}" "${root[@]}" --measurement "$good" --nonce "$nonce" --exporter skip --key skip
@@ -108,6 +110,20 @@ for policy in "$policies"/*.json; do
 p = json.load(open(sys.argv[1])); del p["guest_policy"]["debug"]; json.dump(p, open(sys.argv[2], "w"))' "$policy" "$work/short.json"
     if validate "$schemas/policy.schema.json" "$work/short.json"; then complain "the schema lets a missing member pass"; fi
 done
+# demands that prove nothing: the schema and the command agree, and the command names the member
+while read -r member change; do
+    python3 -c 'import json, sys
+p = json.load(open(sys.argv[1])); p.update(json.loads(sys.argv[2])); json.dump(p, open(sys.argv[3], "w"))' \
+        "$policies/emulated.json" "$change" "$work/idle.json"
+    if validate "$schemas/policy.schema.json" "$work/idle.json"; then complain "the schema lets $change pass"; fi
+    refuses 3 "idle.json: $member: " "$evidence" --session "$session" --policy "$work/idle.json" --measurement "$good"
+done <<'END'
+family_id {"family_id": "000102030405060708090a0b0c0d0e0f"}
+image_id {"image_id": "000102030405060708090a0b0c0d0e0f"}
+guest_svn_minimum {"guest_svn_minimum": 0}
+csp_id {"signing_key": ["vlek"]}
+chip_id {"signing_key": ["vcek", "vlek"], "csp_id": ["CN=cloud.example"], "chip_id": ["0102030405060708"]}
+END
 
 # ---- usage (2) --------------------------------------------------------------------------------------------------
 refuses 2 'either a file of evidence or --vm' "${base[@]}" --measurement "$good"
@@ -126,6 +142,7 @@ run 2 "$evidence" --session "$session" --measurement "$good"
 grep -q -- '--policy is required' "$work/err" || complain "a missing policy is not named"
 run 0 --help
 grep -q 'Exit codes: 0 accepted, 1 refused' "$work/out" || complain "no exit codes in the help"
+grep -q "must be the verifier's own" "$work/out" || complain "the help does not say whose the session file must be"
 
 # ---- bad input (3) ----------------------------------------------------------------------------------------------
 refuses 3 "$work/none" "$work/none" --session "$session" "${base[@]}" --measurement "$good"

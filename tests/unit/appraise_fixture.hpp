@@ -116,6 +116,7 @@ inline Case good_case() {
     c.want.nonce = c.claims.nonce;
     c.want.exporter = *c.claims.exporter;
     c.want.peer_key = c.claims.key;
+    c.want.live = true;
     c.want.measurements = {filled<48>(0xbb), filled<48>(0xaa)};
     c.want.measurement_source = "a test";
     c.want.emulated_ark = der("ark");

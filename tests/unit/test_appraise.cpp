@@ -32,6 +32,8 @@ static void appraise_accepts_good_evidence(void **) {
     assert_true(appraisal.verdict.accepted() && appraisal.verdict.emulated() && appraisal.accepted->emulated());
     assert_true(appraisal.accepted->key() == c.claims.key);
     assert_true(appraisal.accepted->measurement() == c.report.measurement);
+    assert_true(equal(appraisal.accepted->nonce(), c.claims.nonce));
+    assert_true(appraisal.accepted->exporter() == c.claims.exporter);
     assert_true(with_outcome(appraisal, Outcome::failed).empty());
     assert_true(with_outcome(appraisal, Outcome::not_made).empty());
 }
@@ -46,6 +48,36 @@ static void a_verdict_starts_refused(void **) {
     for (const char *const name : {"snp.chain", "snp.measurement", "snp.version", "snp.product", "binding.nonce"})
         assert_int_equal(appraisal.verdict.find(name)->outcome, Outcome::failed);
     assert_false(appraise({}, good_case().want).accepted.has_value());
+}
+
+static void a_binding_that_the_caller_does_not_speak_of_is_not_made_and_refused(void **) {
+    Case c = good_case();
+    c.want.exporter = {};
+    Appraisal appraisal = appraise_case(c);
+    assert_false(appraisal.accepted.has_value());
+    assert_true(with_outcome(appraisal, Outcome::not_made) == std::set<std::string>{"binding.exporter"});
+    assert_true(with_outcome(appraisal, Outcome::failed).empty());
+    assert_true(appraisal.verdict.find("binding.exporter")->found == "the caller said neither what is wanted nor skip");
+    c = good_case();
+    c.want.peer_key = {};
+    appraisal = appraise_case(c);
+    assert_false(appraisal.accepted.has_value());
+    assert_true(with_outcome(appraisal, Outcome::not_made) == std::set<std::string>{"binding.key"});
+}
+
+static void a_binding_of_stored_evidence_rests_on_the_caller(void **) {
+    for (const bool live : {true, false}) {
+        Case c = good_case();
+        c.want.live = live;
+        const Appraisal appraisal = appraise_case(c);
+        assert_true(appraisal.accepted.has_value());
+        for (const char *const name : {"binding.nonce", "binding.exporter", "binding.key"})
+            assert_true(appraisal.verdict.find(name)->anchor == (live ? "this connection" : "caller"));
+    }
+    assert_false(Expectations{}.live);
+    Case c = good_case();
+    c.want.exporter = Skip{};
+    assert_false(appraise_case(c).accepted->exporter().has_value());
 }
 
 // ---- one thing wrong ------------------------------------------------------------------------------------------------
@@ -173,9 +205,25 @@ static const std::vector<std::pair<std::string, Change>> &one_thing_wrong() {
         {"snp.unknown_bits", [](Case &c) { c.before_signing = [](Bytes &b) { b[0x18b] = std::byte{1}; }; }},
         {"snp.unknown_bits", [](Case &c) { c.before_signing = [](Bytes &b) { b[0x29f] = std::byte{0x80}; }; }},
         {"snp.unknown_bits", [](Case &c) { c.after_signing = [](Bytes &b) { b[0x49f] = std::byte{1}; }; }},
-        {"snp.family_id", [](Case &c) { c.want.policy.family_id = filled<16>(0xf2); }},
-        {"snp.image_id", [](Case &c) { c.want.policy.image_id = filled<16>(0x1e); }},
-        {"snp.guest_svn", [](Case &c) { c.want.policy.guest_svn_minimum = 8; }},
+        {"snp.family_id",
+         [](Case &c) {
+             c.want.policy.id_key_digest = c.report.id_key_digest;
+             c.want.policy.family_id = filled<16>(0xf2);
+         }},
+        {"snp.image_id",
+         [](Case &c) {
+             c.want.policy.author_key_digest = c.report.author_key_digest;
+             c.want.policy.image_id = filled<16>(0x1e);
+         }},
+        {"snp.guest_svn",
+         [](Case &c) {
+             c.want.policy.id_key_digest = c.report.id_key_digest;
+             c.want.policy.guest_svn_minimum = 8;
+         }},
+        // the right values, in an ID block that the host may have signed
+        {"snp.family_id", [](Case &c) { c.want.policy.family_id = c.report.family_id; }},
+        {"snp.image_id", [](Case &c) { c.want.policy.image_id = c.report.image_id; }},
+        {"snp.guest_svn", [](Case &c) { c.want.policy.guest_svn_minimum = 7; }},
         {"snp.id_key_digest", [](Case &c) { c.want.policy.id_key_digest = filled<48>(0x1b); }},
         {"snp.author_key_digest", [](Case &c) { c.want.policy.author_key_digest = filled<48>(0xad); }},
         {"snp.author_key_digest", // the right digest, that nobody checked
@@ -346,6 +394,18 @@ static void appraise_accepts_what_a_policy_names(void **) {
         }
         assert_true(appraisal.accepted.has_value());
     }
+}
+
+static void a_vlek_never_passes_without_a_provider(void **) {
+    Case c = good_case();
+    c.vek = "vlek-milan";
+    c.as_vlek = true;
+    c.report.key_info |= 1u << 2;
+    c.want.policy.signing_keys = {VekKind::vlek};
+    assert_int_equal(appraise_case(c).verdict.find("snp.csp_id")->outcome, Outcome::failed);
+    // nor does the CHIP_ID beside it count, though it is on the list
+    c.want.policy.chip_ids = {{c.report.chip_id}};
+    assert_int_equal(appraise_case(c).verdict.find("snp.chip_id.allowed")->outcome, Outcome::failed);
 }
 
 static void a_vlek_without_a_chip_never_matches_a_chip_list(void **) {
@@ -622,11 +682,14 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(appraise_accepts_good_evidence),
         cmocka_unit_test(a_verdict_starts_refused),
+        cmocka_unit_test(a_binding_that_the_caller_does_not_speak_of_is_not_made_and_refused),
+        cmocka_unit_test(a_binding_of_stored_evidence_rests_on_the_caller),
         cmocka_unit_test(appraise_refuses_evidence_in_which_one_thing_is_wrong),
         cmocka_unit_test(every_check_has_evidence_in_which_only_it_fails),
         cmocka_unit_test(bit_tables_and_checks_have_the_same_names),
         cmocka_unit_test(appraise_never_skips_what_may_not_be_skipped),
         cmocka_unit_test(appraise_accepts_what_a_policy_names),
+        cmocka_unit_test(a_vlek_never_passes_without_a_provider),
         cmocka_unit_test(a_vlek_without_a_chip_never_matches_a_chip_list),
         cmocka_unit_test(appraise_refuses_every_flipped_bit_of_the_report),
         cmocka_unit_test(appraise_refuses_changed_bytes_around_the_report),
