@@ -2,6 +2,7 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/measure/measure.hpp"
 #include "host-tools/release.hpp"
 
 #include <cstdio>
@@ -21,6 +22,7 @@ struct Args {
     std::optional<unsigned> vcpus;
     unsigned timeout_s = default_timeout_s;
     bool json = false;
+    bool allow_debug = false;
 };
 
 struct References { // what the evidence is judged by; read before the agent is asked for anything
@@ -28,6 +30,19 @@ struct References { // what the evidence is judged by; read before the agent is 
     Policy policy;
     std::optional<Bytes> emulated_ark;
 };
+
+// A debug image's launch digest is as genuine as another's: that its console is on is told by image.json only. The exit
+// code of what was reported.
+std::optional<int> refuse_debug_image(const Args &args) {
+    const auto manifest = load_image_manifest(args.image);
+    if (!manifest)
+        return report_error(command, manifest.error(), args.image);
+    if (manifest->debug && !args.allow_debug)
+        return report_error(command, Exit::usage,
+                            args.image + ": is a DEBUG image, whose console is on; nothing was sent (--allow-debug "
+                                         "sends to it all the same)");
+    return std::nullopt;
+}
 
 // The exit code of a failure that was reported is the error.
 std::expected<References, int> read_references(const Args &args, const VmInfo &vm) {
@@ -79,6 +94,7 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
+    app.add_flag("--allow-debug", args.allow_debug, "send also to a debug image, whose console is on; for tests");
     app.add_flag("--json", args.json, "print JSON (schema 1)");
     app.footer("A secret is never an argument: it is read from a file or from standard input.\n"
                "Example:\n"
@@ -101,6 +117,8 @@ int cmd_send(int argc, char **argv) {
         return report_error(command, Exit::usage,
                             "--secret-name: wanted 1 to 64 characters of a-z, 0-9, '.', '_' and '-'");
 
+    if (const auto refused = refuse_debug_image(args))
+        return *refused;
     auto vm = find_vm(args.vm);
     if (!vm)
         return report_error(command, vm.error(), args.vm);
@@ -136,7 +154,10 @@ int cmd_send(int argc, char **argv) {
     const auto digest =
         release_secret(live->session, *appraisal.accepted, args.secret_name, std::move(*secret), deadline);
     if (!digest)
-        return report_error(command, static_cast<Exit>(exit_code(digest.error().code)), digest.error().text);
+        return report_error(command, static_cast<Exit>(exit_code(digest.error().code)),
+                            digest.error().text + (digest.error().may_have_been_sent
+                                                       ? "; the secret may have arrived in " + args.vm
+                                                       : "; nothing was sent"));
     if (args.json)
         print_json({{"schema", 1},
                     {"name", args.vm},

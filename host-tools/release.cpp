@@ -5,7 +5,12 @@ namespace cvmin {
 using Released = std::expected<Sha256Digest, ReleaseFailure>;
 
 static Released failed(Errc code, std::string text) {
-    return std::unexpected(ReleaseFailure{code, std::move(text)});
+    return std::unexpected(ReleaseFailure{.code = code, .text = std::move(text)});
+}
+
+static Released after_sending(Released failure) {
+    failure.error().may_have_been_sent = true;
+    return failure;
 }
 
 static Released digest_of(Session &session, const Request &request, Deadline deadline) {
@@ -29,17 +34,25 @@ Released release_secret(Session &session, const Accepted &accepted, const std::s
     // The verdict is about one key. Whatever a caller mixed up, nothing goes to another one.
     if (!(accepted.key() == session.peer_key()))
         return failed(Errc::refused, "the verdict is about another key than the one at the end of this connection");
+    // Nor over another connection than the one that the evidence was given for: the exporter is asked of the session,
+    // so that neither stored evidence nor a value of another connection to the same agent opens this one.
+    if (!accepted.exporter())
+        return failed(Errc::refused, "the verdict is about no connection: its exporter was not checked");
+    const auto exporter = session.exporter(accepted.nonce());
+    if (!exporter)
+        return failed(exporter.error().code, to_string(exporter.error()));
+    if (!equal(*exporter, *accepted.exporter()))
+        return failed(Errc::refused, "the verdict is about another connection than this one");
 
     const Sha256Digest ours = sha256(value.view());
-    const Released stored =
-        digest_of(session, request::PutSecret{.name = secret_name, .value = std::move(value)}, deadline);
+    Released stored = digest_of(session, request::PutSecret{.name = secret_name, .value = std::move(value)}, deadline);
     if (!stored)
-        return stored;
-    const Released confirmed = digest_of(session, request::SecretDigest{secret_name}, deadline);
+        return after_sending(std::move(stored));
+    Released confirmed = digest_of(session, request::SecretDigest{secret_name}, deadline);
     if (!confirmed)
-        return confirmed;
+        return after_sending(std::move(confirmed));
     if (*stored != ours || *confirmed != ours)
-        return failed(Errc::mismatch, "the agent holds something else than was sent");
+        return after_sending(failed(Errc::mismatch, "the agent holds something else than was sent"));
     return ours;
 }
 

@@ -1,5 +1,5 @@
 // The release of a secret: only to an Accepted value, which only appraise() makes, and only over the session whose key
-// that value carries.
+// and exporter that value carries.
 #pragma once
 
 #include "common/secret.hpp"
@@ -14,12 +14,15 @@ namespace cvmin {
 struct ReleaseFailure {
     Errc code;
     std::string text; // a sentence; an agent's own words where it answered with a failure
+    // The request with the secret went out, or part of it: whatever came back, it may have arrived and be in use.
+    bool may_have_been_sent = false;
 };
 
 // Sends the secret, then asks its digest back; the digest, which is also ours.
-// usage: the name is not valid, or the value empty or too large; refused: `accepted` is about another key than the
-// session's (in both cases nothing was sent), or the agent answered with a failure; mismatch: the agent holds something
-// else than was sent. Otherwise Session's errors.
+// usage: the name is not valid, or the value empty or too large; refused: `accepted` is about another connection than
+// this session's (in both cases nothing was sent), or the agent answered with a failure; mismatch: the agent holds
+// something else than was sent. Otherwise Session's errors. About another connection is also what was accepted without
+// an exporter, or over stored evidence.
 std::expected<Sha256Digest, ReleaseFailure> release_secret(Session &session, const Accepted &accepted,
                                                            const std::string &secret_name, Secret value,
                                                            Deadline deadline);

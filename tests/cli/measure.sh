@@ -202,6 +202,27 @@ EOF
 image 0x1
 of_image=76a511ee649ae0fb55dfebde35edb841d7856060a0286e217368251ab69aaf0b855ebe305e4ae93d151b43cc4a986e5b
 gives $of_image "${vcpu[@]}" --image "$work/image.json"
+
+# the same image, called a debug image: verify says so beside the digest, and send keeps away from it unless told otherwise
+sed -i 's/"debug": false/"debug": true/' "$work/image.json"
+appraise=$CVMIN_SRC/tests/data/appraise
+count=$((count + 1))
+"$CVMIN" verify "$appraise/evidence.cbor" --session "$appraise/evidence.cbor.session.json" "${vcpu[@]}" --image "$work/image.json" \
+    --policy "$CVMIN_SRC/policies/emulated.json" >"$work/out" 2>"$work/err" || true
+grep -q '^at .*, DEBUG image$' "$work/out" || complain "verify does not name a debug image: $(cat "$work/out" "$work/err")"
+sends() { # WANTED_CODE TEXT OPTION...: cvmin send ends with this code and says this
+    local wanted=$1 text=$2 code=0
+    shift 2
+    "$CVMIN" send no-such-vm --secret-name k --file "$work/cmdline" --image "$work/image.json" \
+        --policy "$CVMIN_SRC/policies/emulated.json" "$@" >"$work/out" 2>"$work/err" || code=$?
+    count=$((count + 1))
+    [ "$code" = "$wanted" ] || complain "send: exit $code instead of $wanted: $(cat "$work/err")"
+    grep -qF -- "$text" "$work/err" || complain "send: no '$text' in $(cat "$work/err")"
+}
+sends 2 'is a DEBUG image'
+sends 3 'no-such-vm' --allow-debug
+image 0x1
+sends 3 'no-such-vm'
 (cd "$work" && gives $of_image "${vcpu[@]}" --image image.json && [ "$failed" = 0 ]) || complain "--image of the working directory"
 image 0x21
 run --vcpus 2 --vcpu-type EPYC-Genoa --image "$work/image.json" # deb-amdsev-EPYC-Genoa-2vcpu-gf0x21

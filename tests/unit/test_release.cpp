@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-enum class Mood { honest, lies_about_put, lies_about_digest, refuses, answers_something_else };
+enum class Mood { honest, lies_about_put, lies_about_digest, refuses, answers_something_else, hangs_up };
 
 // Answers one connection until it ends. A hello is answered with the number of secrets that came.
 [[noreturn]] void serve(int socket, Mood mood) {
@@ -52,6 +52,8 @@ enum class Mood { honest, lies_about_put, lies_about_digest, refuses, answers_so
         if (put) {
             ++puts;
             held = sha256(std::get<request::PutSecret>(*request).value.view());
+            if (mood == Mood::hangs_up)
+                ::_exit(0);
         }
         if (put || digest) {
             response::Stored stored{held};
@@ -93,15 +95,23 @@ Session session_with(Mood mood) {
     return std::move(*session);
 }
 
-// What appraise() makes for good evidence over this key.
-Accepted accepted_for(const PublicKey &key) {
+// What appraise() makes for good evidence over this session.
+Case good_case_over(Session &session) {
     Case good = good_case();
-    good.claims.key = key;
-    good.want.peer_key = key;
+    good.want.peer_key = good.claims.key = session.peer_key();
+    good.claims.exporter = session.exporter(good.claims.nonce).value();
+    good.want.exporter = *good.claims.exporter;
+    return good;
+}
+Accepted accepted_for(const Case &good) {
     const auto appraisal = appraise(make_evidence(good), good.want);
     if (!appraisal.accepted)
         abort();
     return *appraisal.accepted;
+}
+
+Accepted accepted_for(Session &session) {
+    return accepted_for(good_case_over(session));
 }
 
 Secret secret() {
@@ -113,17 +123,24 @@ std::string puts_at(Session &session) {
     return response ? std::get<response::Failure>(*response).text : "no answer";
 }
 
+bool nothing_went_out(Session &session, const std::expected<Sha256Digest, ReleaseFailure> &released) {
+    return !released && released.error().code == Errc::refused && !released.error().may_have_been_sent &&
+           puts_at(session) == "puts 0";
+}
+
 Errc release_with(Mood mood) {
     Session session = session_with(mood);
-    const auto released = release_secret(session, accepted_for(session.peer_key()), "k", secret(), soon());
-    return released ? Errc::busy : released.error().code; // busy: it was released
+    const auto released = release_secret(session, accepted_for(session), "k", secret(), soon());
+    if (released || !released.error().may_have_been_sent)
+        return Errc::busy; // no other case ends so
+    return released.error().code;
 }
 
 } // namespace
 
 static void a_secret_goes_to_the_accepted_key_and_its_digest_comes_back(void **) {
     Session session = session_with(Mood::honest);
-    const auto released = release_secret(session, accepted_for(session.peer_key()), "k", secret(), soon());
+    const auto released = release_secret(session, accepted_for(session), "k", secret(), soon());
     assert_true(released && *released == sha256(as_bytes("s3cret")));
     assert_true(puts_at(session) == "puts 1");
 }
@@ -131,20 +148,47 @@ static void a_secret_goes_to_the_accepted_key_and_its_digest_comes_back(void **)
 static void nothing_is_sent_to_another_key_than_the_accepted_one(void **) {
     Session session = session_with(Mood::honest);
     Session other = session_with(Mood::honest);
-    const auto released = release_secret(session, accepted_for(other.peer_key()), "k", secret(), soon());
-    assert_true(!released && released.error().code == Errc::refused);
-    assert_true(puts_at(session) == "puts 0");
+    assert_true(nothing_went_out(session, release_secret(session, accepted_for(other), "k", secret(), soon())));
+    // the key alone: all else is of this connection
+    Case c = good_case_over(session);
+    c.want.peer_key = c.claims.key = other.peer_key();
+    assert_true(nothing_went_out(session, release_secret(session, accepted_for(c), "k", secret(), soon())));
+}
+
+static void nothing_is_sent_over_another_connection_than_the_accepted_one(void **) {
+    Session session = session_with(Mood::honest);
+    Case stored = good_case_over(session); // evidence of another connection to the same agent, kept, and accepted
+    stored.claims.exporter = filled<exporter_size>(0x33);
+    stored.want.exporter = *stored.claims.exporter;
+    assert_true(nothing_went_out(session, release_secret(session, accepted_for(stored), "k", secret(), soon())));
+    Case other_nonce = good_case_over(session); // the exporter is that of one nonce
+    other_nonce.want.nonce = other_nonce.claims.nonce = Bytes(32, std::byte{0x5b});
+    assert_true(nothing_went_out(session, release_secret(session, accepted_for(other_nonce), "k", secret(), soon())));
+    Case skipped = good_case_over(session);
+    skipped.want.exporter = Skip{};
+    assert_true(nothing_went_out(session, release_secret(session, accepted_for(skipped), "k", secret(), soon())));
+}
+
+static void a_failure_after_sending_says_that_the_secret_may_have_arrived(void **) {
+    Session session = session_with(Mood::hangs_up);
+    const auto released = release_secret(session, accepted_for(session), "k", secret(), soon());
+    assert_true(!released && released.error().may_have_been_sent);
+    Session refusing = session_with(Mood::refuses);
+    const auto refused = release_secret(refusing, accepted_for(refusing), "k", secret(), soon());
+    assert_true(!refused && refused.error().may_have_been_sent);
 }
 
 static void nothing_is_sent_under_a_bad_name_or_of_a_bad_size(void **) {
     Session session = session_with(Mood::honest);
-    const Accepted accepted = accepted_for(session.peer_key());
+    const Accepted accepted = accepted_for(session);
     const auto name = release_secret(session, accepted, "../k", secret(), soon());
     const auto empty = release_secret(session, accepted, "k", Secret{}, soon());
     const auto large = release_secret(session, accepted, "k", Secret{Bytes(max_secret_size + 1)}, soon());
     assert_true(!name && name.error().code == Errc::usage);
     assert_true(!empty && empty.error().code == Errc::usage);
     assert_true(!large && large.error().code == Errc::usage);
+    assert_false(name.error().may_have_been_sent || empty.error().may_have_been_sent ||
+                 large.error().may_have_been_sent);
     assert_true(puts_at(session) == "puts 0");
 }
 
@@ -156,7 +200,7 @@ static void another_digest_than_ours_is_a_mismatch(void **) {
 
 static void a_refusal_is_told_in_the_agent_s_words(void **) {
     Session session = session_with(Mood::refuses);
-    const auto released = release_secret(session, accepted_for(session.peer_key()), "k", secret(), soon());
+    const auto released = release_secret(session, accepted_for(session), "k", secret(), soon());
     assert_true(!released && released.error().code == Errc::refused);
     assert_true(released.error().text == "the agent answered full: no room");
 }
@@ -166,6 +210,8 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(a_secret_goes_to_the_accepted_key_and_its_digest_comes_back),
         cmocka_unit_test(nothing_is_sent_to_another_key_than_the_accepted_one),
+        cmocka_unit_test(nothing_is_sent_over_another_connection_than_the_accepted_one),
+        cmocka_unit_test(a_failure_after_sending_says_that_the_secret_may_have_arrived),
         cmocka_unit_test(nothing_is_sent_under_a_bad_name_or_of_a_bad_size),
         cmocka_unit_test(another_digest_than_ours_is_a_mismatch),
         cmocka_unit_test(a_refusal_is_told_in_the_agent_s_words),
