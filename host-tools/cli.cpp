@@ -39,6 +39,10 @@ int report_error(std::string_view command, Exit code, std::string_view text) {
     return code;
 }
 
+int report_error(std::string_view command, const Failure &failure) {
+    return report_error(command, static_cast<Exit>(exit_code(failure.code)), failure.text);
+}
+
 void note(std::string_view text) {
     if (std::getenv("CVMIN_QUIET") == nullptr)
         std::fprintf(stderr, "cvmin: %.*s\n", static_cast<int>(text.size()), text.data());

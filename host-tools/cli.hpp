@@ -4,6 +4,7 @@
 
 #include "common/bytes.hpp"
 #include "host-tools/base/json.hpp"
+#include "qemu/explained.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -27,6 +28,7 @@ std::optional<int> parse_options(CLI::App &app, int argc, char **argv);
 // "cvmin COMMAND: error: SUBJECT: text" on standard error. Returns the exit code of the error.
 int report_error(std::string_view command, const Error &error, std::string_view subject = {});
 int report_error(std::string_view command, Exit code, std::string_view text);
+int report_error(std::string_view command, const Failure &failure);
 
 // Progress for people: a line on standard error, unless CVMIN_QUIET is set.
 void note(std::string_view text);

@@ -49,7 +49,7 @@ int cmd_attest(int argc, char **argv) {
     }
     auto vm = find_vm(args.vm);
     if (!vm)
-        return report_error(command, vm.error(), args.vm);
+        return report_error(command, vm.error());
     if (args.vsock_socket)
         vm->address = UnixVsock{*args.vsock_socket};
     const auto live =

@@ -42,7 +42,7 @@ struct Args {
 };
 
 int fail_with(const Failure &failure) {
-    return report_error("boot", static_cast<Exit>(exit_code(failure.code)), failure.text);
+    return report_error("boot", failure);
 }
 
 Explained<std::uint64_t> parse_policy(const std::string &text) {
@@ -351,7 +351,7 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
     supervisor->channel.reset();
     const auto info = find_vm(vm_name);
     if (!info)
-        return report_error("boot", info.error(), vm_name);
+        return report_error("boot", info.error());
     if (args.json) {
         print_json(info->details);
         return int{Exit::ok};

@@ -70,7 +70,7 @@ int cmd_console(int argc, char **argv) {
         return *done;
     const auto vm = find_vm(vm_name);
     if (!vm)
-        return report_error("console", vm.error(), vm_name);
+        return report_error("console", vm.error());
     auto part = open_part(vm->directory / vm_file::console);
     const auto before = read_file(vm->directory / vm_file::console_before, max_part);
     if (as_json) {

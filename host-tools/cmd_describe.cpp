@@ -70,7 +70,7 @@ int cmd_describe(int argc, char **argv) {
         return *done;
     const auto vm = find_vm(vm_name);
     if (!vm)
-        return report_error("describe", vm.error(), vm_name);
+        return report_error("describe", vm.error());
     if (as_json)
         print_json(vm->details);
     else

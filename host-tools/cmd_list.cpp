@@ -13,7 +13,10 @@ int cmd_list(int argc, char **argv) {
     app.footer("Example: cvmin list --json");
     if (const auto done = parse_options(app, argc, argv))
         return *done;
-    const std::vector<VmInfo> vms = list_vms();
+    const auto listed = list_vms();
+    if (!listed)
+        return report_error("list", listed.error());
+    const std::vector<VmInfo> &vms = *listed;
     if (as_json) {
         Json json = {{"schema", 1}, {"vms", Json::array()}};
         for (const VmInfo &vm : vms)

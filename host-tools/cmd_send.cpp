@@ -121,7 +121,7 @@ int cmd_send(int argc, char **argv) {
         return *refused;
     auto vm = find_vm(args.vm);
     if (!vm)
-        return report_error(command, vm.error(), args.vm);
+        return report_error(command, vm.error());
     if (args.vsock_socket)
         vm->address = UnixVsock{*args.vsock_socket};
     auto references = read_references(args, *vm);

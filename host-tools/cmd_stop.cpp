@@ -50,12 +50,14 @@ std::vector<UniqueFd> children_of(const Json &details) {
     return children;
 }
 
-Result<void> stop_vm(const std::string &vm_name) {
-    if (!valid_vm_name(vm_name))
-        return fail(Errc::missing, "CVM of this name");
-    const std::filesystem::path directory = vms_directory() / vm_name;
-    if (!std::filesystem::exists(directory))
-        return fail(Errc::missing, "CVM of this name");
+Explained<void> stop_vm(const std::string &vm_name) {
+    const auto vms = open_vms_directory();
+    if (!vms)
+        return explain(vms.error().code, vm_name + ": " + vms.error().text);
+    std::error_code error;
+    if (!*vms || !valid_vm_name(vm_name) || !std::filesystem::exists(**vms / vm_name, error))
+        return explain(Error{Errc::missing, "CVM of this name"}, vm_name);
+    const std::filesystem::path directory = **vms / vm_name;
     const auto text = read_file(directory / vm_file::json, 1u << 20);
     const auto vm = text ? parse_vm_json(*text) : Result<VmInfo>{std::unexpected(text.error())};
     std::vector<UniqueFd> children = vm ? children_of(vm->details) : std::vector<UniqueFd>{};
@@ -65,7 +67,7 @@ Result<void> stop_vm(const std::string &vm_name) {
         if (!ends_within(supervisor->pidfd, supervisor_limit)) {
             signal_process(supervisor->pidfd, SIGKILL);
             if (!ends_within(supervisor->pidfd, kill_limit))
-                return fail(Errc::timed_out, "supervisor");
+                return explain(Error{Errc::timed_out, "supervisor"}, vm_name);
         }
     }
     // they die with their supervisor; whoever does not is helped along
@@ -73,12 +75,14 @@ Result<void> stop_vm(const std::string &vm_name) {
         if (!ends_within(child, milliseconds{500})) {
             signal_process(child, SIGKILL);
             if (!ends_within(child, kill_limit))
-                return fail(Errc::timed_out, "QEMU");
+                return explain(Error{Errc::timed_out, "QEMU"}, vm_name);
         }
     // after an orderly end there is nothing to remove any more
     const auto removed = remove_dead_vm(directory);
+    if (!removed && removed.error().code == Errc::refused)
+        return explain(Errc::system, directory.native() + " holds no lock file of a CVM: it is not removed");
     if (!removed && removed.error().code != Errc::missing)
-        return removed;
+        return explain(removed.error(), vm_name);
     return {};
 }
 
@@ -98,18 +102,22 @@ int cmd_stop(int argc, char **argv) {
         return report_error("stop", Exit::usage, "the name of a CVM, or --all, is wanted");
 
     std::vector<std::string> names;
-    if (all)
-        for (const VmInfo &vm : list_vms())
+    if (all) {
+        const auto vms = list_vms();
+        if (!vms)
+            return report_error("stop", vms.error());
+        for (const VmInfo &vm : *vms)
             names.push_back(vm.name);
-    else
+    } else {
         names.push_back(vm_name);
+    }
     int exit = Exit::ok;
     Json stopped = Json::array();
     for (const std::string &each : names) {
         if (const auto result = stop_vm(each); !result) {
             // with --all, one that ended by itself meanwhile is as good as stopped
             if (!all || result.error().code != Errc::missing)
-                exit = report_error("stop", result.error(), each);
+                exit = report_error("stop", result.error());
             continue;
         }
         stopped.push_back(each);

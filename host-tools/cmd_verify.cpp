@@ -156,7 +156,7 @@ Explained<Input> stored(const Args &args) {
 Explained<Input> live(const Args &args) {
     auto vm = find_vm(args.vm);
     if (!vm)
-        return explain(vm.error(), args.vm);
+        return std::unexpected(vm.error());
     if (args.vsock_socket)
         vm->address = UnixVsock{*args.vsock_socket};
     auto taken = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s});

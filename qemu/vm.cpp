@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <set>
 
 #include <fcntl.h>
@@ -27,54 +28,105 @@ std::unexpected<Error> system_error(std::string_view where) {
     return fail(errno == ENOENT ? Errc::missing : Errc::system, where, static_cast<std::uint64_t>(errno));
 }
 
-Result<UniqueFd> locked(const fs::path &file, int operation) {
-    UniqueFd lock{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
-    if (!lock)
-        return system_error("vm.lock");
+Result<void> take_lock(const UniqueFd &lock, int operation) {
     while (::flock(lock.get(), operation) != 0) {
         if (errno == EWOULDBLOCK)
             return fail(Errc::busy, "vm.lock");
         if (errno != EINTR)
             return system_error("vm.lock");
     }
+    return {};
+}
+
+Result<UniqueFd> locked(const fs::path &file, int operation) {
+    UniqueFd lock{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!lock)
+        return system_error("vm.lock");
+    CVMIN_CHECK(take_lock(lock, operation));
     return lock;
 }
 
-Result<void> make_vms_directory() {
-    CVMIN_CHECK(make_private_directory(runtime_directory()));
-    return make_private_directory(vms_directory());
-}
-
-// Held while a VM's directory is made or removed, so that a directory between mkdir and its own lock is not taken for
-// one that a dead supervisor left.
-Result<UniqueFd> lock_registry() {
-    return locked(vms_directory() / ".lock", LOCK_EX);
-}
-
-// The registry is locked. busy: its supervisor lives.
-Result<void> remove_if_dead(const fs::path &directory) {
+// The lock file of a VM's directory. Makes nothing: a directory without one is not known to be a VM's. missing: no such
+// directory; refused: it is not ours alone, or holds no lock file of ours.
+Result<UniqueFd> open_lock(const fs::path &directory) {
     struct stat info{};
     if (::lstat(directory.c_str(), &info) != 0)
         return system_error("vm.directory");
-    CVMIN_TRY(lock, locked(directory / vm_file::lock, LOCK_EX | LOCK_NB));
+    if (!why_not_private(info).empty())
+        return fail(Errc::refused, "vm.directory");
+    UniqueFd lock{::open((directory / vm_file::lock).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
+    if (!lock && errno != ENOENT && errno != ELOOP && errno != EISDIR)
+        return system_error("vm.lock");
+    if (!lock || ::fstat(lock.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != ::geteuid())
+        return fail(Errc::refused, "vm.lock");
+    return lock;
+}
+
+// The lock file goes last, so that a removal that was cut short can be resumed.
+Result<void> remove_tree(const fs::path &directory) {
     std::error_code error;
+    for (fs::directory_iterator entry{directory, error}, end; !error && entry != end; entry.increment(error))
+        if (entry->path().filename() != vm_file::lock) {
+            std::error_code ignored; // seen below
+            fs::remove_all(entry->path(), ignored);
+        }
     fs::remove_all(directory, error);
     if (error)
         return fail(Errc::system, "vm.directory", static_cast<std::uint64_t>(error.value()));
     return {};
 }
 
+Explained<void> make_vms_directory() {
+    const auto there = open_vms_directory();
+    if (!there)
+        return std::unexpected(there.error());
+    if (*there)
+        return {};
+    for (const fs::path &level : {runtime_directory(), vms_directory()})
+        if (const auto made = make_private_directory(level); !made)
+            return explain(made.error(), level.native());
+    return {};
+}
+
+// Held while a VM's directory is made or removed, so that a directory between mkdir and its own lock is not taken for
+// one that a dead supervisor left.
+Result<UniqueFd> lock_registry() {
+    const auto vms = open_vms_directory();
+    if (!vms)
+        return fail(Errc::refused, "vm.directory"); // find_vm, list_vms and create say why
+    if (!*vms)
+        return fail(Errc::missing, "vm.directory");
+    return locked(vms_directory() / ".lock", LOCK_EX);
+}
+
+// The registry is locked. busy: its supervisor lives.
+Result<void> remove_if_dead(const fs::path &directory) {
+    CVMIN_TRY(lock, open_lock(directory));
+    CVMIN_CHECK(take_lock(lock, LOCK_EX | LOCK_NB));
+    return remove_tree(directory);
+}
+
+// mkdir, or one that is empty: a removal or a creation that was cut short leaves that.
+Result<void> make_or_take_empty(const fs::path &directory) {
+    if (::mkdir(directory.c_str(), 0700) == 0)
+        return {};
+    const auto made = system_error("vm.directory");
+    std::error_code error;
+    if (errno != EEXIST || !make_private_directory(directory) || !fs::is_empty(directory, error) || error)
+        return made;
+    return {};
+}
+
 bool lives(const fs::path &directory) {
     // taking the lock to see whether it is free must not look like an owner to another process that does the same
-    struct stat info{};
-    if (::lstat(directory.c_str(), &info) != 0)
-        return false;
     const auto registry = lock_registry();
-    // without O_CREAT: looking must not make files
-    const UniqueFd lock{::open((directory / vm_file::lock).c_str(), O_RDWR | O_CLOEXEC)};
+    if (!registry)
+        return false;
+    const auto lock = open_lock(directory);
     if (!lock)
         return false;
-    return ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    const auto taken = take_lock(*lock, LOCK_EX | LOCK_NB);
+    return !taken && taken.error().code == Errc::busy;
 }
 
 } // namespace
@@ -87,6 +139,20 @@ bool valid_vm_name(std::string_view name) {
 
 fs::path vms_directory() {
     return runtime_directory() / "vms";
+}
+
+Explained<std::optional<fs::path>> open_vms_directory() {
+    for (const fs::path &level : {runtime_directory(), vms_directory()}) {
+        struct stat info{};
+        if (::lstat(level.c_str(), &info) != 0) {
+            if (errno == ENOENT)
+                return std::optional<fs::path>{};
+            return explain(Errc::system, level.native() + ": " + std::strerror(errno));
+        }
+        if (const std::string_view why = why_not_private(info); !why.empty())
+            return explain(Errc::system, level.native() + " was refused: it " + std::string{why});
+    }
+    return vms_directory();
 }
 
 Explained<void> check_socket_paths(const fs::path &directory) {
@@ -144,27 +210,40 @@ static Result<VmInfo> read_vm(const fs::path &directory) {
     return info;
 }
 
-Result<VmInfo> find_vm(std::string_view name) {
-    if (!valid_vm_name(name))
-        return fail(Errc::missing, "CVM of this name");
-    const fs::path directory = vms_directory() / name;
+Explained<VmInfo> find_vm(std::string_view name) {
+    const auto none = [&] { return explain(Error{Errc::missing, "CVM of this name"}, name); };
+    const auto vms = open_vms_directory();
+    if (!vms)
+        return explain(vms.error().code, std::string{name} + ": " + vms.error().text);
+    if (!*vms || !valid_vm_name(name))
+        return none();
+    const fs::path directory = **vms / name;
     if (!lives(directory)) {
         (void)remove_dead_vm(directory);
-        return fail(Errc::missing, "CVM of this name");
+        return none();
     }
     auto info = read_vm(directory);
     if (!info && info.error().code == Errc::missing) // its supervisor has not written it yet
-        return fail(Errc::missing, "CVM of this name");
-    return info;
+        return none();
+    if (!info)
+        return explain(info.error(), name);
+    return std::move(*info);
 }
 
-std::vector<VmInfo> list_vms() {
+Explained<std::vector<VmInfo>> list_vms() {
+    std::vector<VmInfo> found;
+    const auto vms = open_vms_directory();
+    if (!vms)
+        return std::unexpected(vms.error());
+    if (!*vms)
+        return found;
     std::set<fs::path> directories;
     std::error_code error;
-    for (fs::directory_iterator entry{vms_directory(), error}, end; !error && entry != end; entry.increment(error))
+    for (fs::directory_iterator entry{**vms, error}, end; !error && entry != end; entry.increment(error))
         if (valid_vm_name(entry->path().filename().native()))
             directories.insert(entry->path());
-    std::vector<VmInfo> found;
+    if (error)
+        return explain(Errc::system, (*vms)->native() + ": " + error.message());
     for (const fs::path &directory : directories) {
         if (!lives(directory)) {
             (void)remove_dead_vm(directory);
@@ -189,7 +268,7 @@ Explained<VmDirectory> VmDirectory::create(std::string_view name) {
     if (auto fits = check_socket_paths(vms_directory() / (name.empty() ? "vm1" : name)); !fits)
         return std::unexpected(fits.error());
     if (auto made = make_vms_directory(); !made)
-        return explain(made.error(), vms_directory().native());
+        return std::unexpected(made.error());
     auto registry = lock_registry();
     if (!registry)
         return explain(registry.error(), vms_directory().native());
@@ -207,11 +286,18 @@ Explained<VmDirectory> VmDirectory::create(std::string_view name) {
                 return explain(Errc::busy,
                                "a CVM named " + created.name_ + " is there already: cvmin stop " + created.name_);
             }
-            if (!removed)
+            // without a lock file it is not ours to remove; whether it can be used is seen below
+            if (!removed && removed.error().code != Errc::refused)
                 return explain(removed.error(), created.path_.native());
         }
-        if (::mkdir(created.path_.c_str(), 0700) != 0)
-            return explain(system_error("vm.directory").error(), created.path_.native());
+        if (const auto made = make_or_take_empty(created.path_); !made) {
+            if (made.error().detail == EEXIST && name.empty())
+                continue;
+            if (made.error().detail == EEXIST)
+                return explain(Errc::busy,
+                               created.path_.native() + " is there but holds no lock file of a CVM: it is not removed");
+            return explain(made.error(), created.path_.native());
+        }
         auto lock = locked(created.file(vm_file::lock), LOCK_EX);
         if (!lock)
             return explain(lock.error(), created.path_.native());
@@ -232,8 +318,7 @@ Result<void> VmDirectory::write_owner() {
 void VmDirectory::remove() {
     // the lock is ours: whoever looks meanwhile sees a VM that lives, or none
     const auto registry = lock_registry();
-    std::error_code error;
-    fs::remove_all(path_, error);
+    (void)remove_tree(path_);
     lock_.reset();
 }
 

@@ -9,6 +9,7 @@
 #include "qemu/explained.hpp"
 #include "qemu/machine.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,16 @@ bool valid_vm_name(std::string_view name);
 // runtime_directory()/vms
 std::filesystem::path vms_directory();
 
-// missing: no CVM of that name, or one whose supervisor died (it is cleaned up).
-Result<VmInfo> find_vm(std::string_view name);
-// Sorted by name, also those that are starting. What dead supervisors left behind is removed.
-std::vector<VmInfo> list_vms();
+// The same, after a look at both levels: without one, anybody could have put there what we then remove, or signal. Who
+// uses the directory gets it from here. Nothing: there is none, hence no CVM. system: a level is not a directory of
+// ours that nobody else may write to, and was refused; the text names it and says why.
+Explained<std::optional<std::filesystem::path>> open_vms_directory();
+
+// missing: no CVM of that name, or one whose supervisor died (it is cleaned up); system: see open_vms_directory. The
+// text begins with the name.
+Explained<VmInfo> find_vm(std::string_view name);
+// Sorted by name, also those that are starting. What dead supervisors left behind is removed. system.
+Explained<std::vector<VmInfo>> list_vms();
 // malformed, missing, unsupported (schema).
 Result<VmInfo> parse_vm_json(ByteView text);
 
@@ -94,7 +101,8 @@ struct Supervisor {
 };
 // missing: it is not there or does not hold the lock (any more).
 Result<Supervisor> find_supervisor(const std::filesystem::path &directory);
-// Removes the directory of a VM whose supervisor is dead. busy: it lives.
+// Removes the directory of a VM whose supervisor is dead. busy: it lives; refused: there is no lock file of ours in it,
+// so it is not known to be a VM's; missing.
 Result<void> remove_dead_vm(const std::filesystem::path &directory);
 // A process by pid and start time (clock ticks after boot, /proc/PID/stat field 22); missing when it is gone.
 Result<UniqueFd> open_process(pid_t pid, std::uint64_t start_time);

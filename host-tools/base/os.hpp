@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 namespace cvmin {
@@ -38,7 +39,10 @@ class UniqueFd {
 Result<Bytes> read_file(const std::filesystem::path &path, std::size_t limit);
 // Writes beside the target and renames: the target is whole or unchanged, also on a full disk. system.
 Result<void> write_file(const std::filesystem::path &path, ByteView bytes, mode_t mode = 0644);
-// Directories that are missing are made with mode 0700; an existing last one must belong to us. system, refused.
+// Why what lstat found is not a directory of ours that nobody else may write to ("is a symbolic link"); empty: it is
+// one.
+std::string_view why_not_private(const struct stat &found);
+// Directories that are missing are made with mode 0700; an existing last one must be private as above. system, refused.
 Result<void> make_private_directory(const std::filesystem::path &path);
 
 Result<void> write_all(int fd, ByteView bytes); // system

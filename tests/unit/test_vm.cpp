@@ -135,7 +135,7 @@ void a_dead_owners_directory_is_taken_over_and_a_living_ones_is_not(void **) {
     assert_true(write_file(path / vm_file::json, as_bytes(sample().dump()), 0600).has_value());
     const pid_t owner = owner_of(*directory);
     assert_true(find_vm("one").has_value());
-    assert_int_equal(list_vms().size(), 1);
+    assert_int_equal(list_vms()->size(), 1);
     const auto supervisor = find_supervisor(path);
     assert_true(supervisor && supervisor->pid == owner);
     assert_true(code_of(remove_dead_vm(path)) == Errc::busy);
@@ -158,13 +158,131 @@ void looking_for_a_dead_vm_cleans_up_after_it(void **) {
         end(owner_of(*directory));
         assert_true(fs::exists(path));
         if (by_listing)
-            assert_int_equal(list_vms().size(), 0);
+            assert_int_equal(list_vms()->size(), 0);
         else
             assert_true(code_of(find_vm("dead")) == Errc::missing);
         assert_false(fs::exists(path));
     }
     assert_true(code_of(find_vm("never-was")) == Errc::missing);
     assert_true(code_of(find_vm("../..")) == Errc::missing);
+}
+
+// Runs with a runtime directory of its own under `work`.
+class OtherRuntime {
+  public:
+    explicit OtherRuntime(const char *name) : base(work / name) {
+        fs::create_directory(base);
+        ::setenv("XDG_RUNTIME_DIR", base.c_str(), 1);
+    }
+    ~OtherRuntime() { ::setenv("XDG_RUNTIME_DIR", work.c_str(), 1); }
+    fs::path base;
+};
+
+// Everybody who uses the VMs directory refuses it, saying which level and why; what it holds stays.
+void assert_refused(const fs::path &level, const char *why) {
+    const std::string wanted = level.native() + " was refused: it " + why;
+    const auto says = [&](const auto &result) {
+        return code_of(result) == Errc::system && result.error().text.find(wanted) != std::string::npos;
+    };
+    assert_true(says(open_vms_directory()));
+    assert_true(says(list_vms()));
+    assert_true(says(find_vm("victim")));
+    assert_true(says(VmDirectory::create("victim")));
+    assert_true(code_of(find_supervisor(vms_directory() / "victim")) == Errc::missing);
+    assert_true(code_of(remove_dead_vm(vms_directory() / "victim")) == Errc::refused);
+}
+
+void a_vms_directory_that_somebody_else_could_have_made_is_refused(void **) {
+    const OtherRuntime runtime{"planted"};
+    const fs::path run = runtime.base / "cvmin", vms = run / "vms", elsewhere = runtime.base / "elsewhere";
+    const auto none = open_vms_directory();
+    assert_true(none && !*none);
+    assert_true(list_vms() && list_vms()->empty());
+    assert_true(code_of(find_vm("victim")) == Errc::missing);
+    assert_false(fs::exists(run)); // looking makes nothing
+
+    // as a dead VM would look
+    fs::create_directories(elsewhere / "victim");
+    fs::permissions(elsewhere, fs::perms::owner_all);
+    fs::permissions(elsewhere / "victim", fs::perms::owner_all);
+    const fs::path kept = elsewhere / "victim" / "kept";
+    for (const fs::path &file : {kept, elsewhere / "victim" / vm_file::lock})
+        assert_true(write_file(file, as_bytes("1 1\n"), 0600).has_value());
+
+    fs::create_directory(run);
+    fs::permissions(run, fs::perms::owner_all);
+    fs::create_directory_symlink(elsewhere, vms);
+    assert_refused(vms, "is a symbolic link");
+    fs::remove(vms);
+
+    assert_true(write_file(vms, as_bytes("x"), 0600).has_value());
+    assert_refused(vms, "is not a directory");
+    fs::remove(vms);
+
+    fs::rename(elsewhere, vms);
+    const fs::path there = vms / "victim" / "kept";
+    for (const fs::path &level : {run, vms})
+        for (const fs::perms writer : {fs::perms::group_write, fs::perms::others_write}) {
+            fs::permissions(level, fs::perms::owner_all | writer);
+            assert_refused(level, "may be written to by others");
+            assert_true(code_of(make_private_directory(level)) == Errc::refused);
+            fs::permissions(level, fs::perms::owner_all);
+        }
+    assert_true(fs::exists(there));
+
+    fs::rename(run, elsewhere);
+    fs::create_directory_symlink(elsewhere, run);
+    assert_refused(run, "is a symbolic link");
+    fs::remove(run);
+    fs::rename(elsewhere, run);
+    assert_true(fs::exists(there));
+
+    // and once all is as it should be, the same directory is a dead VM that is cleaned up
+    assert_true(list_vms() && list_vms()->empty());
+    assert_false(fs::exists(vms / "victim"));
+}
+
+void a_directory_of_another_user_is_not_private(void **) {
+    struct stat info{};
+    assert_int_equal(::lstat(work.c_str(), &info), 0);
+    assert_true(why_not_private(info).empty());
+    ++info.st_uid;
+    assert_true(why_not_private(info) == "belongs to another user");
+}
+
+void a_directory_without_a_lock_file_of_ours_is_never_removed(void **) {
+    const OtherRuntime runtime{"lockless"};
+    auto other = VmDirectory::create("other"); // makes the levels above
+    assert_true(other.has_value());
+    const fs::path directory = vms_directory() / "vm1", lock = directory / vm_file::lock;
+    const fs::path target = runtime.base / "target";
+    assert_true(write_file(target, as_bytes(""), 0600).has_value());
+    const auto stays = [&] {
+        (void)list_vms();
+        (void)find_vm("vm1");
+        const auto taken = VmDirectory::create("vm1");
+        auto numbered = VmDirectory::create(""); // goes past it
+        const bool passed = numbered && numbered->name() == "vm2";
+        if (numbered)
+            numbered->remove();
+        return passed && code_of(taken) == Errc::busy && taken.error().text.find("no lock file") != std::string::npos &&
+               code_of(remove_dead_vm(directory)) == Errc::refused && fs::exists(directory / "kept");
+    };
+    assert_int_equal(::mkdir(directory.c_str(), 0700), 0);
+    assert_true(write_file(directory / "kept", as_bytes("x"), 0600).has_value());
+    assert_true(stays());
+    fs::create_symlink(target, lock); // a file of ours, but not this directory's
+    assert_true(stays());
+    fs::remove(lock);
+    fs::create_directory(lock);
+    assert_true(stays());
+    fs::remove(lock);
+    fs::remove(directory / "kept");
+    auto taken = VmDirectory::create("vm1"); // an empty one is what a creation that was cut short leaves
+    assert_true(taken.has_value());
+    taken->remove();
+    assert_false(fs::exists(directory));
+    other->remove();
 }
 
 void many_at_once_get_different_names(void **) {
@@ -234,6 +352,9 @@ int main() {
         cmocka_unit_test(a_directory_has_one_owner),
         cmocka_unit_test(a_dead_owners_directory_is_taken_over_and_a_living_ones_is_not),
         cmocka_unit_test(looking_for_a_dead_vm_cleans_up_after_it),
+        cmocka_unit_test(a_vms_directory_that_somebody_else_could_have_made_is_refused),
+        cmocka_unit_test(a_directory_of_another_user_is_not_private),
+        cmocka_unit_test(a_directory_without_a_lock_file_of_ours_is_never_removed),
         cmocka_unit_test(many_at_once_get_different_names),
         cmocka_unit_test(a_socket_path_that_is_too_long_is_named),
         cmocka_unit_test(a_process_is_known_by_pid_and_start_time),
