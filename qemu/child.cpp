@@ -16,6 +16,8 @@
 
 namespace cvmin {
 
+using std::chrono::milliseconds;
+
 static std::unexpected<Error> system_error(std::string_view where) {
     return fail(Errc::system, where, static_cast<std::uint64_t>(errno));
 }
@@ -112,22 +114,24 @@ void Child::signal(int number) {
 std::optional<int> Child::wait(std::chrono::milliseconds limit) {
     if (status_)
         return status_;
+    if (pid_ <= 0)
+        return std::nullopt;
+    constexpr milliseconds look_again{5}; // without a pidfd there is nothing to poll
     const auto deadline = std::chrono::steady_clock::now() + limit;
     for (;;) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-        pollfd waiting{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
-        const int ready = ::poll(&waiting, 1, static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000)));
-        if (ready > 0)
-            break;
-        if (std::chrono::steady_clock::now() >= deadline)
-            return std::nullopt;
-    }
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0)
-        if (errno != EINTR)
+        int status = 0;
+        const pid_t ended = ::waitpid(pid_, &status, WNOHANG);
+        if (ended == pid_)
+            return status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        if (ended < 0 && errno != EINTR)
             return status_ = 126; // somebody else reaped it: cannot happen with our signal settings
-    status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return status_;
+        const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0)
+            return std::nullopt;
+        pollfd waiting{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
+        const auto most = pidfd_ ? milliseconds{60'000} : look_again;
+        (void)::poll(&waiting, 1, static_cast<int>(std::min(left, most).count()));
+    }
 }
 
 int Child::stop(std::chrono::milliseconds grace) {

@@ -1,13 +1,21 @@
 // The registry of CVMs: names, directories with an owner, dead and living, and vm.json.
 #include "tests/unit/cmocka.hpp"
 
+#include "qemu/child.hpp"
 #include "qemu/supervisor.hpp"
 #include "qemu/vm.hpp"
 
+#include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -332,6 +340,48 @@ void a_process_is_known_by_pid_and_start_time(void **) {
     assert_true(code_of(open_process(0x3fffffff, 1)) == Errc::missing);
 }
 
+// From now on the kernel is one without pidfd_open, for this process and its children.
+bool take_pidfd_open_away() {
+    sock_filter filter[] = {
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_pidfd_open},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+    };
+    const sock_fprog program{.len = std::size(filter), .filter = filter};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+void a_child_without_a_pidfd_is_killed_and_reaped_at_once(void **) {
+    enum Outcome : int { as_wanted, no_filter, wrong_result, not_reaped, too_slow };
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        ::alarm(30);
+        if (!take_pidfd_open_away())
+            ::_exit(no_filter);
+        const auto began = std::chrono::steady_clock::now();
+        if (code_of(Child::start({"sleep", "60"}, {})) != Errc::system)
+            ::_exit(wrong_result);
+        if (::waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD)
+            ::_exit(not_reaped);
+        ::_exit(std::chrono::steady_clock::now() - began < std::chrono::seconds{5} ? as_wanted : too_slow);
+    }
+    int status = 0;
+    assert_int_equal(::waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), as_wanted);
+}
+
+void a_child_is_waited_for_within_limits(void **) {
+    auto child = Child::start({"sleep", "60"}, {});
+    assert_true(child.has_value());
+    assert_true(!child->wait(std::chrono::milliseconds{20}));
+    assert_int_equal(child->stop(std::chrono::seconds{10}), 128 + SIGTERM);
+    auto seven = Child::start({"sh", "-c", "exit 7"}, {});
+    assert_true(seven.has_value());
+    assert_true(seven->wait(std::chrono::seconds{10}) == 7);
+}
+
 void what_a_guest_writes_cannot_drive_a_terminal(void **) {
     assert_true(printable("a\tb\r\n\x1b[2J\x07\x9b\xff") == "a\tb\n\\x1b[2J\\x07\\x9b\\xff");
     const fs::path log = work / "log";
@@ -358,6 +408,8 @@ int main() {
         cmocka_unit_test(many_at_once_get_different_names),
         cmocka_unit_test(a_socket_path_that_is_too_long_is_named),
         cmocka_unit_test(a_process_is_known_by_pid_and_start_time),
+        cmocka_unit_test(a_child_without_a_pidfd_is_killed_and_reaped_at_once),
+        cmocka_unit_test(a_child_is_waited_for_within_limits),
         cmocka_unit_test(what_a_guest_writes_cannot_drive_a_terminal),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
