@@ -4,6 +4,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 namespace cvmin {
 
 static constexpr Command table[] = {
@@ -54,8 +57,18 @@ static int run(int argc, char **argv) {
     return Exit::usage;
 }
 
+// Started with some of 0-2 closed, the next files that are opened would get these numbers, and what is printed.
+static bool open_standard_streams() {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+        if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) != fd)
+            return false;
+    return true;
+}
+
 } // namespace cvmin
 
 int main(int argc, char **argv) {
+    if (!cvmin::open_standard_streams())
+        return cvmin::Exit::system_failure;
     return cvmin::run(argc, argv);
 }
