@@ -45,8 +45,9 @@ mirrors() {
     for uri in ${CVMIN_MIRROR:-}; do printf '%s/\n' "${uri%/}"; done
     if command -v apt-get >/dev/null; then
         # shellcheck disable=SC2016 # the dollars are apt's
-        apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | sort -u |
-            grep -E '/debian(-security)?/$' || true
+        # the main archive first: it has what the locks pin
+        apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+            sed -nE 's|^(.*/debian/)$|1 \1|p; s|^(.*/debian-security/)$|2 \1|p' | sort -u | cut -d' ' -f2-
     fi
     for uri in ${CVMIN_SNAPSHOT_MIRROR:-}; do printf '%s/\n' "${uri%/}"; done
 }
