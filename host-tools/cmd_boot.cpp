@@ -30,7 +30,8 @@ using std::chrono::seconds;
 
 constexpr unsigned default_timeout_s = 60; // 6 s under TCG on an idle host
 constexpr unsigned max_timeout_s = 3600;
-constexpr seconds removal_limit{15}; // for the supervisor to end QEMU and remove the directory
+constexpr seconds kill_limit{5};    // for a process that was sent SIGKILL to be gone
+constexpr seconds record_limit{10}; // for the supervisor to write vm.json
 constexpr std::size_t max_packet = 64u << 10;
 
 struct Args {
@@ -246,17 +247,72 @@ Ending wait_for_agent(const Waiting &w) {
     }
 }
 
-// Closes our end, which makes the supervisor remove the VM, and waits for it.
-void remove_vm(SupervisorHandle &supervisor) {
-    supervisor.channel.reset();
-    const auto deadline = Clock::now() + removal_limit;
-    while (::waitpid(supervisor.pid, nullptr, WNOHANG) == 0) {
-        if (Clock::now() >= deadline) { // its children die with it
-            ::kill(supervisor.pid, SIGKILL);
-            ::waitpid(supervisor.pid, nullptr, 0);
-            return;
+// The next of the signals that boot handles, if one comes within `limit`.
+std::optional<Interrupted> next_signal(const UniqueFd &signals, milliseconds limit) {
+    pollfd waiting{.fd = signals.get(), .events = POLLIN, .revents = 0};
+    signalfd_siginfo info{};
+    if (::poll(&waiting, 1, static_cast<int>(limit.count())) > 0 &&
+        ::read(signals.get(), &info, sizeof info) == sizeof info)
+        return Interrupted{static_cast<int>(info.ssi_signo)};
+    return std::nullopt;
+}
+
+// Tells the supervisor to remove the VM and waits for it, for longer than it may need. A signal meanwhile (returned)
+// ends the patience: then, and when the supervisor hangs, it is killed, its children with it, and we remove the rest.
+std::optional<Interrupted> remove_vm(const Waiting &w) {
+    w.supervisor.channel.reset();
+    ::kill(w.supervisor.pid, SIGTERM); // our child, not reaped yet; it may have recorded that the VM stays
+    std::optional<Interrupted> interrupted;
+    bool killed = false;
+    auto deadline = Clock::now() + supervisor_limit::patience;
+    constexpr milliseconds slice{20};
+    while (::waitpid(w.supervisor.pid, nullptr, WNOHANG) == 0) {
+        if (!killed && (interrupted || Clock::now() >= deadline)) {
+            ::kill(w.supervisor.pid, SIGKILL);
+            killed = true;
+            deadline = Clock::now() + kill_limit;
+        } else if (killed && Clock::now() >= deadline) {
+            note("the supervisor (pid " + std::to_string(w.supervisor.pid) + ") does not end");
+            return interrupted;
         }
-        std::this_thread::sleep_for(milliseconds{10});
+        if (auto signal = next_signal(w.signals, slice))
+            interrupted = signal;
+    }
+    if (killed)
+        if (const auto removed = remove_dead_vm(w.directory); !removed && removed.error().code != Errc::missing)
+            note(w.directory.native() + ": " + to_string(removed.error()));
+    return interrupted;
+}
+
+// Tells the supervisor that the VM stays, and waits until vm.json says so: Json. A failure or a signal: it does not.
+Ending record(const Waiting &w, const Json &answer) {
+    const std::string text = answer.dump();
+    if (::send(w.supervisor.channel.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0)
+        return Failure{Errc::system, std::strerror(errno)};
+    const auto deadline = Clock::now() + record_limit;
+    for (;;) {
+        const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+        if (left.count() <= 0)
+            return Failure{Errc::timed_out, "the supervisor did not answer"};
+        pollfd waiting[] = {{.fd = w.signals.get(), .events = POLLIN, .revents = 0},
+                            {.fd = w.supervisor.channel.get(), .events = POLLIN, .revents = 0}};
+        if (::poll(waiting, std::size(waiting), static_cast<int>(left.count())) <= 0)
+            continue;
+        if (waiting[0].revents != 0)
+            if (const auto interrupted = next_signal(w.signals, milliseconds{0}))
+                return *interrupted;
+        if (waiting[1].revents == 0)
+            continue;
+        char reply[max_packet];
+        const ssize_t got = ::recv(w.supervisor.channel.get(), reply, sizeof reply, MSG_DONTWAIT);
+        if (got <= 0)
+            return Failure{Errc::system, "the supervisor ended"};
+        auto message = parse_json(as_bytes({reply, static_cast<std::size_t>(got)}), "supervisor");
+        if (!message)
+            return Failure{Errc::system, to_string(message.error())};
+        if (message->contains("stage"))
+            return std::move(*message);
+        return Failure{Errc::system, json_string(*message, "text", "supervisor").value_or("?")};
     }
 }
 
@@ -312,42 +368,32 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
 
     const Waiting waiting{*plan, path, *supervisor, signals, began, began + seconds{args.timeout_s}};
     Ending ending = wait_for_agent(waiting);
-    if (const auto *interrupted = std::get_if<Interrupted>(&ending)) {
-        remove_vm(*supervisor);
+    if (const auto *answer = std::get_if<Json>(&ending)) {
+        // the VM stays; once the supervisor has recorded that, vm.json is complete
+        ending = record(waiting, Json(*answer));
+        if (auto *failure = std::get_if<Failure>(&ending))
+            failure->text = "the CVM ended just after its agent had answered: " + failure->text;
+    }
+    if (!std::holds_alternative<Json>(ending)) {
+        auto interrupted = remove_vm(waiting);
+        if (const auto *before_that = std::get_if<Interrupted>(&ending))
+            interrupted = *before_that;
         ::sigprocmask(SIG_SETMASK, &before, nullptr);
-        ::signal(interrupted->signal, SIG_DFL);
-        ::raise(interrupted->signal); // so that the shell sees what happened
-        return int{Exit::system_failure};
+        if (interrupted) {
+            ::signal(interrupted->signal, SIG_DFL);
+            ::raise(interrupted->signal); // so that the shell sees what happened
+            return int{Exit::system_failure};
+        }
     }
     if (const auto *kvm = std::get_if<KvmFailed>(&ending)) {
-        remove_vm(*supervisor);
-        ::sigprocmask(SIG_SETMASK, &before, nullptr);
         if (!may_try_again)
             return explain(Errc::system, kvm->text);
         // the probe passed, and KVM failed the guest all the same: what "auto" promised is a guest that runs
         note(kvm->text + ": trying again with TCG");
         return boot_once(args, std::string{name(Accelerator::tcg)}, began, false);
     }
-    if (const auto *failure = std::get_if<Failure>(&ending)) {
-        remove_vm(*supervisor);
-        ::sigprocmask(SIG_SETMASK, &before, nullptr);
+    if (const auto *failure = std::get_if<Failure>(&ending))
         return std::unexpected(*failure);
-    }
-
-    // the VM stays; once the supervisor has recorded that, vm.json is complete
-    const std::string record = std::get<Json>(ending).dump();
-    char reply[max_packet];
-    ssize_t got = ::send(supervisor->channel.get(), record.data(), record.size(), MSG_NOSIGNAL);
-    if (got > 0)
-        got = ::recv(supervisor->channel.get(), reply, sizeof reply, 0);
-    const auto recorded = got > 0 ? parse_json(as_bytes({reply, static_cast<std::size_t>(got)}), "supervisor")
-                                  : Result<Json>{fail(Errc::unreachable, "supervisor")};
-    if (!recorded || !recorded->contains("stage")) {
-        remove_vm(*supervisor);
-        const auto why =
-            recorded ? json_string(*recorded, "text", "supervisor").value_or("?") : to_string(recorded.error());
-        return explain(Errc::system, "the CVM ended just after its agent had answered: " + why);
-    }
     supervisor->channel.reset();
     const auto info = find_vm(vm_name);
     if (!info)

@@ -1,5 +1,6 @@
 // cvmin stop: ends a CVM by way of its supervisor (which asks QEMU, then insists) and sees to it that nothing is left.
 #include "host-tools/cli.hpp"
+#include "qemu/supervisor.hpp"
 #include "qemu/vm.hpp"
 
 #include <csignal>
@@ -16,8 +17,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The supervisor needs at most 3 s for QEMU to quit, 3 s to be waited for, and twice 2 s for SIGTERM.
-constexpr milliseconds supervisor_limit{12'000};
 constexpr milliseconds kill_limit{5'000};
 
 void signal_process(const UniqueFd &process, int number) {
@@ -64,7 +63,7 @@ Explained<void> stop_vm(const std::string &vm_name) {
 
     if (const auto supervisor = find_supervisor(directory)) {
         signal_process(supervisor->pidfd, SIGTERM);
-        if (!ends_within(supervisor->pidfd, supervisor_limit)) {
+        if (!ends_within(supervisor->pidfd, supervisor_limit::patience)) {
             signal_process(supervisor->pidfd, SIGKILL);
             if (!ends_within(supervisor->pidfd, kill_limit))
                 return explain(Error{Errc::timed_out, "supervisor"}, vm_name);

@@ -31,9 +31,7 @@ using std::chrono::seconds;
 namespace {
 
 constexpr seconds start_limit{20};                 // for QEMU to answer QMP; 0.1 s when the host is idle
-constexpr seconds command_limit{10};               // for one QMP command; the longest copies the firmware, some ms
-constexpr milliseconds quit_limit{3000};           // for QEMU to end when asked
-constexpr milliseconds term_limit{2000};           // and after SIGTERM
+constexpr milliseconds drain_interval{20};         // a pipe holds 64 KiB
 constexpr std::size_t max_console_part = 1u << 20; // two parts are kept: a guest cannot fill the host's memory
 constexpr std::size_t max_log = 256u << 10;        // of QEMU's and the vsock device's own messages
 constexpr std::size_t max_sp_clients = 4;          // the agent uses one
@@ -256,7 +254,8 @@ class Supervising {
             reached(launch_stage::measured);
             if (cancelled())
                 return explain(Errc::refused, "cancelled");
-            if (auto running = qmp_->execute("cont", Json::object(), Clock::now() + command_limit); !running)
+            if (auto running = qmp_->execute("cont", Json::object(), Clock::now() + supervisor_limit::command);
+                !running)
                 return qmp_failure("cont", running.error());
         }
         reached(launch_stage::started);
@@ -333,7 +332,7 @@ class Supervising {
     Explained<Bytes> guest_memory(std::uint64_t gpa, std::uint64_t size) {
         const fs::path file = directory_.file("memory.bin");
         const Json arguments = {{"val", gpa}, {"size", size}, {"filename", file.native()}};
-        if (auto saved = qmp_->execute("pmemsave", arguments, Clock::now() + command_limit); !saved)
+        if (auto saved = qmp_->execute("pmemsave", arguments, Clock::now() + supervisor_limit::command); !saved)
             return qmp_failure("pmemsave", saved.error());
         auto bytes = read_file(file, size);
         ::unlink(file.c_str());
@@ -364,6 +363,8 @@ class Supervising {
             if (region.gpa + region.size == four_gib)
                 contents = std::move(*firmware);
             else if (region.type == PageType::normal || region.type == PageType::zero) {
+                if (cancelled())
+                    return explain(Errc::refused, "cancelled");
                 auto memory = guest_memory(region.gpa, region.size);
                 if (!memory)
                     return std::unexpected(memory.error());
@@ -393,7 +394,7 @@ class Supervising {
     }
 
     std::unexpected<Failure> qmp_failure(std::string_view command, const Error &error) {
-        if (auto status = qemu_.wait(milliseconds{error.code == Errc::unreachable ? 1000 : 0}))
+        if (auto status = qemu_.wait(error.code == Errc::unreachable ? supervisor_limit::closing : seconds{0}))
             return ended("QEMU", *status, qemu_log_, vm_file::qemu_log);
         const std::string subject = "QEMU: " + std::string{command};
         if (error.code == Errc::refused)
@@ -513,14 +514,14 @@ class Supervising {
     }
 
     std::unexpected<Failure> ended_or_mute() {
-        if (auto status = qemu_.wait(seconds{1}))
+        if (auto status = qemu_.wait(supervisor_limit::closing))
             return ended("QEMU", *status, qemu_log_, vm_file::qemu_log);
         return explain(Errc::system, "QEMU closed its control connection");
     }
 
     // Nobody stops a guest of ours but QEMU itself, when it cannot go on with it.
     std::unexpected<Failure> guest_stopped() {
-        const auto status = qmp_->execute("query-status", Json::object(), Clock::now() + command_limit);
+        const auto status = qmp_->execute("query-status", Json::object(), Clock::now() + supervisor_limit::command);
         const std::string why = status ? json_string(*status, "status", "status").value_or("?") : "?";
         take_logs();
         const bool kvm_failed = plan_.machine.accelerator == Accelerator::kvm && why == "internal-error";
@@ -571,13 +572,38 @@ class Supervising {
     void end_children() {
         if (qemu_.pid() > 0) {
             if (qmp_ && !qemu_.wait(milliseconds{0})) {
-                (void)qmp_->execute("quit", Json::object(), Clock::now() + quit_limit);
-                (void)qemu_.wait(quit_limit);
+                // asked again and again: a late answer to an earlier one is as good as an answer
+                const auto deadline = Clock::now() + supervisor_limit::quit;
+                for (;;) {
+                    take_logs();
+                    const auto quit =
+                        qmp_->execute("quit", Json::object(), std::min(deadline, Clock::now() + drain_interval));
+                    if (quit || quit.error().code != Errc::timed_out || Clock::now() >= deadline)
+                        break;
+                }
+                (void)wait_draining(qemu_, supervisor_limit::quit);
             }
-            qemu_.stop(term_limit);
+            stop_draining(qemu_);
         }
         if (vsock_.pid() > 0)
-            vsock_.stop(term_limit);
+            stop_draining(vsock_);
+        take_logs();
+    }
+
+    // A child that waits for room in a full log pipe never ends.
+    bool wait_draining(Child &child, milliseconds limit) {
+        const auto deadline = Clock::now() + limit;
+        while (!child.wait(drain_interval)) {
+            take_logs();
+            if (Clock::now() >= deadline)
+                return false;
+        }
+        return true;
+    }
+    void stop_draining(Child &child) {
+        child.signal(SIGTERM);
+        (void)wait_draining(child, supervisor_limit::term);
+        child.stop(milliseconds{0}); // insists
     }
 
     BootPlan plan_;

@@ -22,6 +22,16 @@ inline constexpr std::string_view measured = "measured";     // guest memory rea
 inline constexpr std::string_view started = "started";       // the guest runs
 } // namespace launch_stage
 
+namespace supervisor_limit {
+inline constexpr std::chrono::seconds command{10}; // for one QMP command; the longest copies the firmware, some ms
+inline constexpr std::chrono::seconds closing{1};  // for a QEMU that closed its control connection to end
+inline constexpr std::chrono::seconds quit{3};     // for QEMU to take the command to end, and again for it to end
+inline constexpr std::chrono::seconds term{2};     // for QEMU, and for the vsock device, to end after SIGTERM
+// From being told to stop until everything is removed, at the worst; whoever waits for a supervisor waits for longer.
+inline constexpr std::chrono::seconds worst_case = command + closing + 2 * quit + 2 * term;
+inline constexpr std::chrono::seconds patience = worst_case + std::chrono::seconds{5};
+} // namespace supervisor_limit
+
 struct SupervisorHandle {
     pid_t pid = -1;
     UniqueFd channel;
