@@ -8,8 +8,10 @@ namespace cvmin {
 
 int cmd_list(int argc, char **argv) {
     bool as_json = false;
+    bool names_only = false;
     CLI::App app{"List the CVMs of this user.", "cvmin list"};
     app.add_flag("--json", as_json, "print JSON");
+    app.add_flag("--names", names_only, "print the names alone, one a line");
     app.footer("Example: cvmin list --json");
     if (const auto done = parse_options(app, argc, argv))
         return *done;
@@ -30,6 +32,11 @@ int cmd_list(int argc, char **argv) {
                                    {"started", vm.details.value("started", "")},
                                    {"image", vm.image_json.native()}});
         print_json(json);
+        return Exit::ok;
+    }
+    if (names_only) {
+        for (const VmInfo &vm : vms)
+            std::printf("%s\n", vm.name.c_str());
         return Exit::ok;
     }
     if (vms.empty()) {

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace cvmin {
@@ -134,58 +133,6 @@ std::filesystem::path cache_directory() {
         return path;
     auto base = from_environment("XDG_CACHE_HOME");
     return (base.empty() ? home() / ".cache" : base) / "cvmin";
-}
-
-Result<Finished> run_process(const std::vector<std::string> &argv, const ProcessOptions &options) {
-    int ends[2] = {-1, -1};
-    if (options.capture_output && ::pipe2(ends, O_CLOEXEC) != 0)
-        return os_error("process");
-    UniqueFd reading{ends[0]};
-    UniqueFd writing{ends[1]};
-    UniqueFd log;
-    if (!options.log.empty()) {
-        log.reset(::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-        if (!log)
-            return os_error("process.log");
-    }
-    std::vector<char *> args;
-    args.reserve(argv.size() + 1);
-    for (const auto &arg : argv)
-        args.push_back(const_cast<char *>(arg.c_str()));
-    args.push_back(nullptr);
-
-    const pid_t pid = ::fork();
-    if (pid < 0)
-        return os_error("process");
-    if (pid == 0) {
-        const int out = options.capture_output ? writing.get() : log ? log.get() : STDERR_FILENO;
-        ::dup2(out, STDOUT_FILENO);
-        if (log)
-            ::dup2(log.get(), STDERR_FILENO);
-        for (const auto &[key, value] : options.environment)
-            ::setenv(key.c_str(), value.c_str(), 1);
-        if (!options.directory.empty() && ::chdir(options.directory.c_str()) != 0)
-            ::_exit(127);
-        ::execvp(args[0], args.data());
-        ::_exit(127);
-    }
-    writing.reset();
-    Finished finished;
-    if (reading) {
-        char buffer[4096];
-        ssize_t got;
-        while ((got = ::read(reading.get(), buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR))
-            if (got > 0)
-                finished.output.append(buffer, static_cast<std::size_t>(got));
-    }
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return os_error("process");
-    finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (finished.status == 127)
-        return fail(Errc::missing, "process"); // not in PATH, or the directory is gone
-    return finished;
 }
 
 } // namespace cvmin

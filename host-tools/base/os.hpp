@@ -1,4 +1,4 @@
-// What the host side needs of the operating system: owned descriptors, whole files, child processes, directories.
+// What the host side needs of the operating system: owned descriptors, whole files, directories.
 // Used by qemu/, image/ and the commands. Nothing here prints.
 #pragma once
 
@@ -51,18 +51,5 @@ Result<void> write_all(int fd, ByteView bytes); // system
 std::filesystem::path state_directory();
 std::filesystem::path runtime_directory();
 std::filesystem::path cache_directory();
-
-struct Finished {
-    int status = 0;     // exit status; 128 + signal when killed
-    std::string output; // standard output, when captured
-};
-struct ProcessOptions {
-    std::filesystem::path directory;                              // empty: ours
-    std::vector<std::pair<std::string, std::string>> environment; // added to ours
-    bool capture_output = false;                                  // else standard output goes to our standard error
-    std::filesystem::path log;                                    // both streams appended here when not empty
-};
-// Runs and waits; argv[0] is looked up in PATH. system: could not be started.
-Result<Finished> run_process(const std::vector<std::string> &argv, const ProcessOptions &options = {});
 
 } // namespace cvmin

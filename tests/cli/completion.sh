@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The completion script parses, and completes commands and options from what cvmin itself says.
+set -euo pipefail
+: "${CVMIN:?}"
+PATH=$(dirname "$CVMIN"):$PATH
+# shellcheck disable=SC1090 # generated
+source <(cvmin completion bash)
+complete_words() {
+    COMP_WORDS=(cvmin "$@") COMP_CWORD=$#
+    COMPREPLY=()
+    _cvmin
+    printf '%s ' "${COMPREPLY[@]}"
+}
+failed=0
+expect() {
+    local wanted=$1 found
+    shift
+    found=$(complete_words "$@")
+    [[ " $found" == *" $wanted "* ]] || { echo "completion.sh: '$*' gives '$found', without '$wanted'"; failed=1; }
+}
+expect measure me
+expect --vcpu-type measure --vc
+expect --timeout boot --t
+[ "$(complete_words me)" = "measure " ] || { echo "completion.sh: 'me' gives more than measure"; failed=1; }
+code=0
+cvmin completion fish >/dev/null 2>&1 || code=$?
+[ $code = 2 ] || { echo "completion.sh: another shell: exit $code instead of 2"; failed=1; }
+exit $failed
