@@ -148,7 +148,7 @@ EOF
 # kernel comes up this way, in $boot_ms ms; that the changed one does under a page of its own is shown by the test vm_refusals.
 code=0
 "$CVMIN" boot --image "$out/image.json" --name "$vm-kernel" --kernel "$work/bzImage" --hash-page from-image \
-    --timeout "$(awk -v ms="$boot_ms" 'BEGIN { t = ms * 4 / 1000; printf "%d", t > 20 ? t : 20 }')" --json \
+    --timeout "$(awk -v ms="$boot_ms" 'BEGIN { t = ms * 4 / 1000; printf "%d", (t > 20 ? t : 20) }')" --json \
     >/dev/null 2>"$work/kernel.err" || code=$?
 [ $code = 5 ] || broken "exit $code instead of 5: $(tail -n 1 "$work/kernel.err")"
 grep -q 'stage reached: .*started' "$work/kernel.err" || broken "the guest was not even started: $(tail -n 1 "$work/kernel.err")"
