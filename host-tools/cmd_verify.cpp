@@ -208,10 +208,6 @@ Explained<void> add_references(const Args &args, Input &input) {
     return {};
 }
 
-int report(const Failure &failure) {
-    return report_error(command, static_cast<Exit>(exit_code(failure.code)), failure.text);
-}
-
 } // namespace
 
 int cmd_verify(int argc, char **argv) {
@@ -229,9 +225,9 @@ int cmd_verify(int argc, char **argv) {
         return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
     auto input = args.vm.empty() ? stored(args) : live(args);
     if (!input)
-        return report(input.error());
+        return report_error(command, input.error());
     if (const auto added = add_references(args, *input); !added)
-        return report(added.error());
+        return report_error(command, added.error());
     input->wanted.policy = std::move(*policy);
 
     const Appraisal appraisal = appraise(input->evidence, input->wanted);

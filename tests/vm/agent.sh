@@ -16,25 +16,8 @@ cleanup() {
     rm -rf -- "$work"
 }
 trap cleanup EXIT
-failed=0
-complain() {
-    echo "agent.sh: $*" >&2
-    failed=$((failed + 1))
-}
-section() { echo "--- $*"; }
-field() {
-    python3 -c 'import json, sys
-value = json.load(open(sys.argv[1]))
-for key in sys.argv[2].split("."): value = value[key]
-print(value)' "$1" "$2"
-}
-# run NAME ARGS...: standard output to $work/NAME.out, standard error to $work/NAME.err, exit code in $code
-run() {
-    local name=$1
-    shift
-    code=0
-    "$CVMIN" "$@" >"$work/$name.out" 2>"$work/$name.err" || code=$?
-}
+# shellcheck source=tests/vm/lib.sh
+. "$CVMIN_SRC/tests/vm/lib.sh"
 # wants CODE NAME [TEXT]: of the last run
 wants() {
     [ "$code" = "$1" ] || complain "$2: exit $code instead of $1: $(cat "$work/$2.err")"
