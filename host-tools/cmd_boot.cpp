@@ -175,6 +175,15 @@ Ending wait_for_agent(const Waiting &w) {
     const AgentAddress address = w.plan.machine.platform == Platform::snp
                                      ? AgentAddress{KernelVsock{w.plan.machine.guest_cid}}
                                      : AgentAddress{UnixVsock{w.directory / vm_file::vsock_socket}};
+    // The asking process and this one keep the same deadline: whichever notices first, the failure is the same.
+    const auto no_answer = [&] {
+        const std::string known = what_is_known(w.plan, w.directory, stage, last_error);
+        if (Clock::now() < w.deadline)
+            return Failure{Errc::refused, "the agent did not answer as it should; " + known};
+        const auto limit = std::chrono::duration_cast<seconds>(w.deadline - w.began);
+        return Failure{Errc::timed_out,
+                       "the agent did not answer within " + std::to_string(limit.count()) + " s; " + known};
+    };
     for (;;) {
         const auto left = std::chrono::ceil<milliseconds>(w.deadline - Clock::now());
         pollfd waiting[] = {{.fd = w.signals.get(), .events = POLLIN, .revents = 0},
@@ -186,10 +195,7 @@ Ending wait_for_agent(const Waiting &w) {
         if (ready <= 0) {
             if (Clock::now() < w.deadline)
                 continue;
-            return Failure{Errc::timed_out,
-                           "the agent did not answer within " +
-                               std::to_string(std::chrono::duration_cast<seconds>(w.deadline - w.began).count()) +
-                               " s; " + what_is_known(w.plan, w.directory, stage, last_error)};
+            return no_answer();
         }
         if (waiting[0].revents != 0) {
             signalfd_siginfo info{};
@@ -240,9 +246,7 @@ Ending wait_for_agent(const Waiting &w) {
                 return std::move(*answer);
             }
             last_error = json_string(*answer, "error", "agent").value_or("none");
-            return Failure{Clock::now() < w.deadline ? Errc::refused : Errc::timed_out,
-                           "the agent did not answer as it should; " +
-                               what_is_known(w.plan, w.directory, stage, last_error)};
+            return no_answer();
         }
     }
 }
