@@ -66,7 +66,7 @@ class PageDigests {
     std::vector<Slot> slots_;
 };
 
-PageType measured_as(SectionType type, bool with_hashes) {
+PageType measured_as(SectionType type, bool with_hashes, Vmm vmm) {
     switch (type) {
     case SectionType::secrets:
         return PageType::secrets;
@@ -75,6 +75,7 @@ PageType measured_as(SectionType type, bool with_hashes) {
     case SectionType::kernel_hashes:
         return with_hashes ? PageType::normal : PageType::zero;
     case SectionType::sec_mem:
+        return vmm == Vmm::gce ? PageType::unmeasured : PageType::zero;
     case SectionType::svsm_caa:
         break;
     }
@@ -97,11 +98,23 @@ std::string_view name_of(SectionType type) {
     return "kernel_hashes";
 }
 
-LaunchRegion region_of(const MetadataSection &section, bool with_hashes) {
-    const PageType type = measured_as(section.type, with_hashes);
+LaunchRegion region_of(const MetadataSection &section, bool with_hashes, Vmm vmm) {
+    const PageType type = measured_as(section.type, with_hashes, vmm);
     // Secrets and CPUID are one page each, whatever their section says.
     const bool one_page = type == PageType::secrets || type == PageType::cpuid;
     return {type, section.gpa, one_page ? page_size : section.size, name_of(section.type)};
+}
+
+// The sections in the order in which the VMM submits them.
+void add_sections(std::vector<LaunchRegion> &regions, std::span<const MetadataSection> sections, bool with_hashes,
+                  Vmm vmm) {
+    const bool cpuid_last = vmm == Vmm::ec2 || vmm == Vmm::ec2_legacy;
+    for (const MetadataSection &section : sections)
+        if (!cpuid_last || section.type != SectionType::cpuid)
+            regions.push_back(region_of(section, with_hashes, vmm));
+    for (const MetadataSection &section : sections)
+        if (cpuid_last && section.type == SectionType::cpuid)
+            regions.push_back(region_of(section, with_hashes, vmm));
 }
 
 // QEMU's table of hashes for OVMF's blob verifier (QEMU target/i386/sev.c, edk2
@@ -210,12 +223,11 @@ Result<ByteArray<page_size>> hash_table_page(const HashTableArea &area, const Ke
     return page;
 }
 
-std::vector<LaunchRegion> launch_regions(const Ovmf &ovmf, std::size_t firmware_size, bool with_hashes) {
+std::vector<LaunchRegion> launch_regions(const Ovmf &ovmf, std::size_t firmware_size, bool with_hashes, Vmm vmm) {
     std::vector<LaunchRegion> regions;
     regions.reserve(1 + ovmf.sections.size());
     regions.push_back({PageType::normal, four_gib - firmware_size, firmware_size, "firmware"});
-    for (const MetadataSection &section : ovmf.sections)
-        regions.push_back(region_of(section, with_hashes));
+    add_sections(regions, ovmf.sections, with_hashes, vmm);
     return regions;
 }
 
@@ -225,8 +237,8 @@ LaunchDigest measure_firmware(ByteView firmware) {
     return digest;
 }
 
-Result<LaunchDigest> measure_metadata(LaunchDigest digest, const Ovmf &ovmf,
-                                      const std::optional<KernelHashes> &hashes) {
+Result<LaunchDigest> measure_metadata(LaunchDigest digest, const Ovmf &ovmf, const std::optional<KernelHashes> &hashes,
+                                      Vmm vmm) {
     ByteArray<page_size> hash_page{};
     if (hashes) {
         // Without the section the page is not measured, without the area nothing reads it: a launch with these hashes
@@ -238,8 +250,10 @@ Result<LaunchDigest> measure_metadata(LaunchDigest digest, const Ovmf &ovmf,
         CVMIN_TRY(page, hash_table_page(*ovmf.hash_table, *hashes));
         hash_page = page;
     }
-    for (const MetadataSection &section : ovmf.sections) {
-        const LaunchRegion region = region_of(section, hashes.has_value());
+    std::vector<LaunchRegion> regions;
+    regions.reserve(ovmf.sections.size());
+    add_sections(regions, ovmf.sections, hashes.has_value(), vmm);
+    for (const LaunchRegion &region : regions) {
         if (region.type == PageType::normal) {
             if (region.gpa != ovmf.hash_table->gpa / page_size * page_size)
                 return fail(Errc::mismatch, "ovmf.kernel_hashes_section", region.gpa);
@@ -252,16 +266,30 @@ Result<LaunchDigest> measure_metadata(LaunchDigest digest, const Ovmf &ovmf,
 }
 
 Result<LaunchDigest> measure_before_vcpus(ByteView firmware, const Ovmf &ovmf,
-                                          const std::optional<KernelHashes> &hashes) {
-    return measure_metadata(measure_firmware(firmware), ovmf, hashes);
+                                          const std::optional<KernelHashes> &hashes, Vmm vmm) {
+    return measure_metadata(measure_firmware(firmware), ovmf, hashes, vmm);
 }
+
+namespace {
+
+Result<void> check_vcpus(unsigned vcpus) {
+    if (vcpus == 0 || vcpus > max_vcpus)
+        return fail(Errc::out_of_range, "vcpus", vcpus);
+    return {};
+}
+
+Result<void> check_vcpus(unsigned vcpus, std::uint32_t ap_reset_eip) {
+    CVMIN_CHECK(check_vcpus(vcpus));
+    if (vcpus > 1 && ap_reset_eip == 0)
+        return fail(Errc::missing, "ovmf.reset_block");
+    return {};
+}
+
+} // namespace
 
 Result<std::vector<Sha384Digest>> measure_vcpu_counts(LaunchDigest digest, const LaunchConfig &config,
                                                       std::uint32_t ap_reset_eip) {
-    if (config.vcpus == 0 || config.vcpus > max_vcpus)
-        return fail(Errc::out_of_range, "vcpus", config.vcpus);
-    if (config.vcpus > 1 && ap_reset_eip == 0)
-        return fail(Errc::missing, "ovmf.reset_block");
+    CVMIN_CHECK(check_vcpus(config.vcpus, ap_reset_eip));
     std::vector<Sha384Digest> digests;
     digests.reserve(config.vcpus);
     digest.page(PageType::vmsa, vmsa_gpa, vmsa_page(config.vcpu, bsp_reset_eip));
@@ -282,8 +310,98 @@ Result<Sha384Digest> measure_vcpus(LaunchDigest digest, const LaunchConfig &conf
 Result<Sha384Digest> launch_digest(ByteView firmware, const std::optional<KernelHashes> &hashes,
                                    const LaunchConfig &config) {
     CVMIN_TRY(ovmf, parse_ovmf(firmware));
-    CVMIN_TRY(digest, measure_before_vcpus(firmware, ovmf, hashes));
+    CVMIN_TRY(digest, measure_before_vcpus(firmware, ovmf, hashes, config.vcpu.vmm));
     return measure_vcpus(digest, config, ovmf.reset_eip);
+}
+
+Result<std::vector<LaunchRegion>> svsm_launch_regions(std::size_t firmware_size, const Svsm &svsm,
+                                                      std::size_t svsm_size, std::uint64_t vars_size) {
+    if (vars_size > max_vars_size)
+        return fail(Errc::too_large, "svsm.vars_size", vars_size);
+    if (vars_size % page_size != 0)
+        return fail(Errc::out_of_range, "svsm.vars_size", vars_size);
+    const std::uint64_t firmware_gpa = four_gib - firmware_size; // each is at most 64 MiB: no underflow
+    const std::uint64_t svsm_gpa = firmware_gpa - vars_size - svsm_size;
+    std::vector<LaunchRegion> regions;
+    regions.reserve(2 + svsm.sections.size());
+    regions.push_back({PageType::normal, firmware_gpa, firmware_size, "firmware"});
+    regions.push_back({PageType::normal, svsm_gpa, svsm_size, "svsm"});
+    for (const MetadataSection &section : svsm.sections)
+        if (std::uint64_t{section.gpa} + section.size > svsm_gpa)
+            return fail(Errc::out_of_range, "ovmf.metadata.section.end", std::uint64_t{section.gpa} + section.size);
+    constexpr bool with_hashes = false; // they are OVMF's, which the SVSM loads itself
+    add_sections(regions, svsm.sections, with_hashes, Vmm::qemu);
+    return regions;
+}
+
+Result<SvsmLaunch> measure_svsm_before_vcpus(LaunchDigest digest, std::size_t firmware_size, ByteView svsm,
+                                             std::uint64_t vars_size) {
+    CVMIN_TRY(parsed, parse_svsm(svsm));
+    CVMIN_TRY(regions, svsm_launch_regions(firmware_size, parsed, svsm.size(), vars_size));
+    const std::uint64_t svsm_gpa = regions[1].gpa;
+    digest.normal_pages(svsm_gpa, svsm);
+    for (const LaunchRegion &region : std::span{regions}.subspan(2))
+        digest.uncounted_pages(region.type, region.gpa, region.size / page_size);
+    return SvsmLaunch{digest, svsm_gpa + parsed.start_offset};
+}
+
+Result<SvsmLaunch> measure_svsm_before_vcpus(ByteView firmware, ByteView svsm, std::uint64_t vars_size) {
+    CVMIN_CHECK(parse_ovmf_table(firmware));
+    return measure_svsm_before_vcpus(measure_firmware(firmware), firmware.size(), svsm, vars_size);
+}
+
+Result<Sha384Digest> measure_svsm_vcpus(LaunchDigest digest, const LaunchConfig &config, std::uint64_t entry) {
+    CVMIN_CHECK(check_vcpus(config.vcpus));
+    const Sha384Digest page = sha384(svsm_vmsa_page(config.vcpu, entry));
+    for (unsigned i = 0; i < config.vcpus; ++i)
+        digest.page_digest(PageType::vmsa, vmsa_gpa, page);
+    return digest.value();
+}
+
+namespace {
+
+Result<void> update_firmware_and_hashes(Sha256Stream &stream, ByteView firmware, const Ovmf &ovmf,
+                                        const std::optional<KernelHashes> &hashes) {
+    stream.update(firmware);
+    if (!hashes)
+        return {};
+    if (!ovmf.hash_table)
+        return fail(Errc::unsupported, "ovmf.hash_table");
+    if (ovmf.hash_table->size < hash_table_size)
+        return fail(Errc::out_of_range, "ovmf.hash_table", ovmf.hash_table->gpa);
+    stream.update(encode_hash_table(*hashes));
+    return {};
+}
+
+} // namespace
+
+Result<Sha256Digest> sev_digest(ByteView firmware, const std::optional<KernelHashes> &hashes) {
+    CVMIN_TRY(ovmf, parse_ovmf_table(firmware));
+    Sha256Stream stream;
+    CVMIN_CHECK(update_firmware_and_hashes(stream, firmware, ovmf, hashes));
+    return stream.finish();
+}
+
+Result<Sha256Digest> sev_es_digest(ByteView firmware, const std::optional<KernelHashes> &hashes,
+                                   const LaunchConfig &config, std::uint32_t ap_reset_eip) {
+    constexpr std::uint64_t snp_active = 1;
+    CVMIN_TRY(ovmf, parse_ovmf_table(firmware));
+    CVMIN_CHECK(check_vcpus(config.vcpus, ap_reset_eip));
+    Sha256Stream stream;
+    CVMIN_CHECK(update_firmware_and_hashes(stream, firmware, ovmf, hashes));
+    VcpuState state = config.vcpu;
+    state.sev_features &= ~snp_active;
+    stream.update(vmsa_page(state, bsp_reset_eip));
+    const ByteArray<page_size> ap = vmsa_page(state, ap_reset_eip);
+    for (unsigned i = 1; i < config.vcpus; ++i)
+        stream.update(ap);
+    return stream.finish();
+}
+
+Result<Sha256Digest> sev_es_digest(ByteView firmware, const std::optional<KernelHashes> &hashes,
+                                   const LaunchConfig &config) {
+    CVMIN_TRY(ovmf, parse_ovmf_table(firmware));
+    return sev_es_digest(firmware, hashes, config, ovmf.reset_eip);
 }
 
 } // namespace cvmin

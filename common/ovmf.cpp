@@ -1,4 +1,5 @@
 // Reads what OVMF says about its own launch: the GUIDed table at the end of the file and the SEV metadata it points to.
+// A Coconut SVSM has both in the same form.
 // The file is hostile input. Nothing here hashes or decides what a section is measured as; that is launch.cpp's.
 #include "common/guid.hpp"
 #include "common/launch.hpp"
@@ -16,6 +17,7 @@ constexpr Guid footer_guid = guid("96b582de-1fb2-45f7-baea-a366c55a082d");
 constexpr Guid hash_table_guid = guid("7255371f-3a3b-4b04-927b-1da6efa8d454");
 constexpr Guid reset_block_guid = guid("00f771de-1a7e-4fcb-890e-68c77e2fb44e");
 constexpr Guid metadata_guid = guid("dc886566-984a-4798-a75e-5585a7bf67cc");
+constexpr Guid svsm_info_guid = guid("a789a612-0597-4c4b-a49f-cbb1fe9d1ddd");
 
 constexpr std::uint64_t metadata_signature = 0x56455341; // "ASEV"
 constexpr std::uint64_t metadata_version = 1;
@@ -23,7 +25,7 @@ constexpr std::size_t metadata_header_size = 16;
 constexpr std::size_t descriptor_size = 12;
 
 struct TableEntries {
-    std::optional<ByteView> hash_table, reset_block, metadata;
+    std::optional<ByteView> hash_table, reset_block, metadata, svsm_info;
 };
 
 Result<void> keep(std::optional<ByteView> &slot, ByteView data, std::size_t size, std::string_view where) {
@@ -65,6 +67,8 @@ Result<TableEntries> read_table(ByteView firmware) {
             CVMIN_CHECK(keep(entries.reset_block, data, 4, "ovmf.reset_block"));
         else if (equal(id, metadata_guid))
             CVMIN_CHECK(keep(entries.metadata, data, 4, "ovmf.metadata.offset"));
+        else if (equal(id, svsm_info_guid))
+            CVMIN_CHECK(keep(entries.svsm_info, data, 4, "svsm.info"));
         rest = rest.first(rest.size() - size); // others are not measured
     }
     return entries;
@@ -150,23 +154,21 @@ bool Ovmf::has_kernel_hashes_section() const {
     return std::ranges::any_of(sections, [](const auto &s) { return s.type == SectionType::kernel_hashes; });
 }
 
-Result<Ovmf> parse_ovmf(ByteView firmware) {
-    if (firmware.size() > max_firmware_size)
-        return fail(Errc::too_large, "ovmf.file_size", firmware.size());
-    if (firmware.empty())
-        return fail(Errc::truncated, "ovmf.file_size");
-    if (firmware.size() % page_size != 0)
-        return fail(Errc::out_of_range, "ovmf.file_size", firmware.size());
-    const std::uint64_t firmware_gpa = four_gib - firmware.size();
+namespace {
 
-    CVMIN_TRY(entries, read_table(firmware));
-    if (!entries.metadata)
-        return fail(Errc::missing, "ovmf.metadata");
+Result<void> check_file_size(ByteView file, std::string_view where) {
+    if (file.size() > max_firmware_size)
+        return fail(Errc::too_large, where, file.size());
+    if (file.empty())
+        return fail(Errc::truncated, where);
+    if (file.size() % page_size != 0)
+        return fail(Errc::out_of_range, where, file.size());
+    return {};
+}
+
+// What every mode needs of the table.
+Result<Ovmf> read_addresses(const TableEntries &entries, std::uint64_t firmware_gpa) {
     Ovmf ovmf;
-    CVMIN_TRY(sections, read_metadata(firmware, load_le(*entries.metadata)));
-    CVMIN_CHECK(check_sections(sections, firmware_gpa));
-    ovmf.sections = std::move(sections);
-
     if (entries.hash_table) {
         const HashTableArea area{static_cast<std::uint32_t>(load_le(entries.hash_table->first(4))),
                                  static_cast<std::uint32_t>(load_le(entries.hash_table->last(4)))};
@@ -178,6 +180,43 @@ Result<Ovmf> parse_ovmf(ByteView firmware) {
     if (entries.reset_block)
         ovmf.reset_eip = static_cast<std::uint32_t>(load_le(*entries.reset_block));
     return ovmf;
+}
+
+Result<std::vector<MetadataSection>> read_sections(ByteView file, const TableEntries &entries) {
+    if (!entries.metadata)
+        return fail(Errc::missing, "ovmf.metadata");
+    CVMIN_TRY(sections, read_metadata(file, load_le(*entries.metadata)));
+    CVMIN_CHECK(check_sections(sections, four_gib - file.size()));
+    return sections;
+}
+
+} // namespace
+
+Result<Ovmf> parse_ovmf(ByteView firmware) {
+    CVMIN_CHECK(check_file_size(firmware, "ovmf.file_size"));
+    CVMIN_TRY(entries, read_table(firmware));
+    CVMIN_TRY(sections, read_sections(firmware, entries));
+    CVMIN_TRY(ovmf, read_addresses(entries, four_gib - firmware.size()));
+    ovmf.sections = std::move(sections);
+    return ovmf;
+}
+
+Result<Ovmf> parse_ovmf_table(ByteView firmware) {
+    CVMIN_CHECK(check_file_size(firmware, "ovmf.file_size"));
+    CVMIN_TRY(entries, read_table(firmware));
+    return read_addresses(entries, four_gib - firmware.size());
+}
+
+Result<Svsm> parse_svsm(ByteView image) {
+    CVMIN_CHECK(check_file_size(image, "svsm.file_size"));
+    CVMIN_TRY(entries, read_table(image));
+    if (!entries.svsm_info)
+        return fail(Errc::missing, "svsm.info");
+    CVMIN_TRY(sections, read_sections(image, entries));
+    const std::uint64_t start = load_le(*entries.svsm_info);
+    if (start >= image.size())
+        return fail(Errc::out_of_range, "svsm.start_offset", start);
+    return Svsm{std::move(sections), static_cast<std::uint32_t>(start)};
 }
 
 } // namespace cvmin
