@@ -94,6 +94,13 @@ bool tcb_at_least(const Tcb &tcb, const Tcb &minimum) {
                                [&](TcbComponent component) { return tcb[component] >= minimum[component]; });
 }
 
+Tcb tcb_highest(const Tcb &a, const Tcb &b) {
+    Tcb out;
+    for (const TcbComponent component : all_tcb_components)
+        out[component] = std::max(a[component], b[component]);
+    return out;
+}
+
 std::string to_string(Product product, const Tcb &tcb) {
     std::string text;
     for (const TcbComponent component : all_tcb_components) {

@@ -43,6 +43,8 @@ std::uint64_t encode_tcb(Product product, const Tcb &tcb);
 std::uint64_t unknown_tcb_bits(Product product, std::uint64_t tcb_version);
 // Every component of `tcb` is at least its minimum.
 bool tcb_at_least(const Tcb &tcb, const Tcb &minimum);
+// The higher level of each component: the least TCB that meets both as minima.
+Tcb tcb_highest(const Tcb &a, const Tcb &b);
 // "boot_loader 4, tee 0, snp 24, microcode 219"; with fmc first for Turin.
 std::string to_string(Product product, const Tcb &tcb);
 

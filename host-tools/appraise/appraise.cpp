@@ -150,27 +150,14 @@ class Appraiser {
             fail_check(CheckId::snp_chain, to_string(table.error()), "a certificate table", "evidence");
             return;
         }
-        // Which certificate: the one of the key that the report says signed it. If only the other is there, take that
-        // one: the disagreement is then named by snp.signing_key.
-        const bool says_vlek = report.signing_key() == SigningKey::vlek;
-        ByteView vek_bytes = says_vlek ? table->vlek : table->vcek;
-        if (vek_bytes.empty())
-            vek_bytes = says_vlek ? table->vcek : table->vlek;
-        if (vek_bytes.empty()) {
-            fail_check(CheckId::snp_chain, "the evidence has neither a VCEK nor a VLEK certificate",
-                       "the certificate of the signing key", "evidence");
+        const auto certificate = signing_certificate(report, *table);
+        if (!certificate)
             return;
-        }
-        const auto der = certificate_der(vek_bytes, "vek_cert");
-        const auto certificate = der ? X509Certificate::parse(*der, "vek_cert") : std::unexpected(der.error());
-        if (!certificate) {
-            fail_check(CheckId::snp_chain, to_string(certificate.error()), "an X.509 certificate", "evidence");
-            return;
-        }
 
         // a signing key that the attacker made: anyone can write a certificate with AMD's names in it
         const auto chain = verify_chain(*certificate, *table, want_.emulated_ark, want_.now,
-                                        policy_.revocation ? Revocation::required : Revocation::skip);
+                                        policy_.revocation ? Revocation::required : Revocation::skip,
+                                        want_.endorsements.intermediates);
         if (chain) {
             appraisal_.verdict.emulated_ = chain->emulated;
             root_ = chain->emulated ? "EMULATED ARK" : "AMD ARK";
@@ -180,16 +167,7 @@ class Appraiser {
                        want_.emulated_ark ? "EMULATED ARK" : "AMD ARK");
         }
 
-        // an intermediate that AMD has withdrawn, because its key is known
-        if (!policy_.revocation) {
-            skip(CheckId::snp_revocation, table->crl.empty() ? "no CRL" : "a CRL, not looked at");
-        } else if (chain) {
-            const auto current = check_revocation(table->crl, *chain, want_.now);
-            if (current)
-                pass(CheckId::snp_revocation, *current, "a current CRL without this chain", root_);
-            else
-                fail_check(CheckId::snp_revocation, current.error().found, current.error().wanted, root_);
-        }
+        revocation(table->crl, chain ? &*chain : nullptr);
 
         signing_key(report, *certificate, chain ? chain->kind : std::nullopt);
         if (!vek_)
@@ -204,6 +182,61 @@ class Appraiser {
 
         // a certificate of one product line for a report of another, whose TCB would then be read in the wrong layout
         product(report, chain ? chain->product : std::nullopt);
+    }
+
+    // The certificate of the key that the report says signed it: the relying party's own for this chip and TCB, else
+    // the host's. If only the other kind is there, take that one: the disagreement is then named by snp.signing_key.
+    std::shared_ptr<const X509Certificate> signing_certificate(const SnpReport &report, const CertTable &table) {
+        const bool says_vlek = report.signing_key() == SigningKey::vlek;
+        for (const auto &own : want_.endorsements.veks) {
+            const auto vek = parse_vek_cert(*own);
+            if (vek && (vek->kind == VekKind::vlek) == says_vlek &&
+                vek->tcb == decode_tcb(vek->product, report.reported_tcb) &&
+                (says_vlek || vek->chip_id() == report.chip_id))
+                return own;
+        }
+        ByteView bytes = says_vlek ? table.vlek : table.vcek;
+        if (bytes.empty())
+            bytes = says_vlek ? table.vcek : table.vlek;
+        if (bytes.empty()) {
+            fail_check(CheckId::snp_chain,
+                       "the evidence has neither a VCEK nor a VLEK certificate" +
+                           (want_.endorsements.veks.empty()
+                                ? ""
+                                : ", and " + want_.endorsements.source + " has none for this chip and TCB"),
+                       "the certificate of the signing key", "evidence");
+            return nullptr;
+        }
+        const auto der = certificate_der(bytes, "vek_cert");
+        auto certificate = der ? X509Certificate::parse(*der, "vek_cert") : std::unexpected(der.error());
+        if (!certificate) {
+            fail_check(CheckId::snp_chain, to_string(certificate.error()), "an X.509 certificate", "evidence");
+            return nullptr;
+        }
+        return std::make_shared<const X509Certificate>(std::move(*certificate));
+    }
+
+    // An intermediate that AMD has withdrawn, because its key is known. A list of the relying party's own is looked at
+    // whatever the policy says, and instead of the host's: the host may hold back the newest.
+    void revocation(ByteView of_host, const TrustedChain *chain) {
+        const RevocationList *own = want_.endorsements.crl.get();
+        if (own == nullptr && chain != nullptr)
+            for (const auto &list : want_.endorsements.crls)
+                if (own == nullptr && equal(list->issuer(), chain->ark->subject()))
+                    own = list.get();
+        if (own == nullptr && !policy_.revocation) {
+            skip(CheckId::snp_revocation, of_host.empty() ? "no CRL" : "a CRL, not looked at");
+            return;
+        }
+        if (chain == nullptr)
+            return;
+        const auto age = policy_.crl_maximum_age_days;
+        const auto current = own != nullptr ? check_revocation(*own, *chain, want_.now, age)
+                                            : check_revocation(of_host, *chain, want_.now, age);
+        if (current)
+            pass(CheckId::snp_revocation, *current, "a current CRL without this chain", root_);
+        else
+            fail_check(CheckId::snp_revocation, current.error().found, current.error().wanted, root_);
     }
 
     // a report that its own header attributes to no key, or to a key of the other kind (a VLEK vouches for no chip)
@@ -326,10 +359,18 @@ class Appraiser {
             if (!std::ranges::contains(policy_.products, product)) { // then the policy has no minimum: see snp.product
                 continue;
             }
-            const auto &minimum =
-                policy_.minimum_tcb[static_cast<std::size_t>(product)][static_cast<std::size_t>(kind)];
+            const auto at = static_cast<std::size_t>(product);
+            auto minimum = policy_.minimum_tcb[at][static_cast<std::size_t>(kind)];
+            std::string_view anchor = "policy";
+            // what the signed collateral adds only ever raises a level
+            if (const auto &own = want_.endorsements.minimum_tcb[at][static_cast<std::size_t>(kind)]; own) {
+                const Tcb before = minimum.value_or(Tcb{});
+                minimum = tcb_highest(before, *own);
+                if (*minimum != before)
+                    anchor = "collateral";
+            }
             if (minimum)
-                judge(id, tcb_at_least(found, *minimum), text(found), "at least " + text(*minimum), "policy");
+                judge(id, tcb_at_least(found, *minimum), text(found), "at least " + text(*minimum), anchor);
             else
                 skip(id, text(found));
         }

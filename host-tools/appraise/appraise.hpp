@@ -5,6 +5,7 @@
 #include "common/claims.hpp"
 #include "common/evidence.hpp"
 #include "common/snp_report.hpp"
+#include "host-tools/appraise/crl.hpp"
 #include "host-tools/appraise/policy.hpp"
 
 #include <ctime>
@@ -93,7 +94,8 @@ struct Check {
     std::string found;
     std::string wanted;
     // on whose word `wanted` rests: "AMD ARK", "EMULATED ARK", "image builder", "this connection", "caller", "policy",
-    // "evidence" (it only has to agree with itself), "nothing" (skipped, or not made)
+    // "collateral" (the relying party's signed file), "evidence" (it only has to agree with itself), "nothing"
+    // (skipped, or not made)
     std::string_view anchor = "nothing";
 };
 
@@ -101,6 +103,21 @@ struct Skip {}; // written down by the caller, shown in the verdict
 
 // Until the caller says something a check is not made, and that is as good as failed.
 template <class T> using OrSkip = std::variant<std::monostate, Skip, T>;
+
+// Certificates and lists that the relying party brings itself, from files that it trusts for this. They are judged like
+// the host's, and preferred to them.
+struct Endorsements {
+    // The one for the report's chip and TCB is taken; when there is none, the host's.
+    std::vector<std::shared_ptr<const X509Certificate>> veks;
+    std::vector<std::shared_ptr<const X509Certificate>> intermediates;
+    // Always looked at, also when the policy does not demand a list. `crl` must be of the chain's ARK; of `crls`
+    // (several products), the one that is.
+    std::shared_ptr<const RevocationList> crl;
+    std::vector<std::shared_ptr<const RevocationList>> crls;
+    // Added to the policy's, component by component: the higher level counts.
+    std::array<std::array<std::optional<Tcb>, tcb_kind_count>, all_products.size()> minimum_tcb;
+    std::string source; // for people: "collateral.cbor"
+};
 
 struct Expectations {
     Bytes nonce;                               // ours, for this evidence
@@ -113,6 +130,7 @@ struct Expectations {
     std::string measurement_source;         // for people: "image.json, EPYC-v4, 1 vCPU"
     std::optional<Bytes> emulated_ark;      // DER of an emulated ARK trusted by name
     Policy policy;
+    Endorsements endorsements;
     std::time_t now = 0;
 };
 

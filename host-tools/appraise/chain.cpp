@@ -5,7 +5,6 @@
 #include <mbedtls/md.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
-#include <mbedtls/x509_crl.h>
 
 #include <cstdlib>
 #include <vector>
@@ -221,13 +220,16 @@ static std::shared_ptr<const X509Certificate> from_table(ByteView entry, std::st
 
 std::vector<AmdIntermediate> amd_intermediates(const X509Certificate &vek,
                                                const std::shared_ptr<const X509Certificate> &brought,
-                                               Revocation revocation) {
+                                               Revocation revocation, Intermediates own) {
     std::vector<AmdIntermediate> out;
     for (const AmdCertificate &carried : amd_certificates()) {
         if (carried.role == "ARK" || !equal(carried.certificate->subject(), vek.issuer()))
             continue;
         const VekKind kind = carried.role == "ASVK" ? VekKind::vlek : VekKind::vcek;
         out.push_back({carried.product, kind, carried.certificate});
+        for (const auto &certificate : own)
+            if (equal(certificate->subject(), vek.issuer()) && !equal(certificate->der(), carried.certificate->der()))
+                out.push_back({carried.product, kind, certificate});
         if (revocation == Revocation::required && brought && equal(brought->subject(), vek.issuer()) &&
             !equal(brought->der(), carried.certificate->der()))
             out.push_back({carried.product, kind, brought});
@@ -237,7 +239,7 @@ std::vector<AmdIntermediate> amd_intermediates(const X509Certificate &vek,
 
 std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &vek, const CertTable &table,
                                                        const std::optional<Bytes> &emulated_ark, std::time_t now,
-                                                       Revocation revocation) {
+                                                       Revocation revocation, Intermediates own) {
     const auto brought = from_table(table.ask, "cert_table.ask");
     Problem first;
     const auto attempt = [&](const std::shared_ptr<const X509Certificate> &intermediate,
@@ -250,7 +252,7 @@ std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &ve
         return false;
     };
 
-    for (const AmdIntermediate &candidate : amd_intermediates(vek, brought, revocation)) {
+    for (const AmdIntermediate &candidate : amd_intermediates(vek, brought, revocation, own)) {
         const auto ark = std::ranges::find_if(amd_certificates(), [&](const AmdCertificate &certificate) {
             return certificate.role == "ARK" && certificate.product == candidate.product;
         });
@@ -269,17 +271,21 @@ std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &ve
         if (!parsed)
             return std::unexpected(ChainProblem{to_string(parsed.error()), "a DER certificate of an emulated ARK"});
         const auto ark = std::make_shared<const X509Certificate>(std::move(*parsed));
-        if (!brought)
+        std::vector<std::shared_ptr<const X509Certificate>> candidates(own.begin(), own.end());
+        if (brought)
+            candidates.push_back(brought);
+        if (candidates.empty())
             return std::unexpected(
                 ChainProblem{"the certificate table has no readable ASK", "an ASK issued by " + ark->subject_name()});
         first.reset(); // AMD's intermediates may share a name with the emulated ones: their problem is not ours
-        if (attempt(brought, ark))
-            return TrustedChain{.emulated = true,
-                                .product = std::nullopt,
-                                .kind = std::nullopt,
-                                .intermediate = brought,
-                                .ark = ark,
-                                .path = "EMULATED: " + path_of(vek, *brought, *ark)};
+        for (const auto &candidate : candidates)
+            if (attempt(candidate, ark))
+                return TrustedChain{.emulated = true,
+                                    .product = std::nullopt,
+                                    .kind = std::nullopt,
+                                    .intermediate = candidate,
+                                    .ark = ark,
+                                    .path = "EMULATED: " + path_of(vek, *candidate, *ark)};
     }
 
     if (first)
@@ -293,44 +299,58 @@ std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &ve
 
 // ---- revocation -----------------------------------------------------------------------------------------------------
 
-std::expected<std::string, ChainProblem> check_revocation(ByteView crl, const TrustedChain &chain, std::time_t now) {
-    struct Crl {
-        mbedtls_x509_crl value;
-        Crl() { mbedtls_x509_crl_init(&value); }
-        ~Crl() { mbedtls_x509_crl_free(&value); }
-        Crl(const Crl &) = delete;
-        Crl &operator=(const Crl &) = delete;
-    } list;
-    const auto view = [](const mbedtls_x509_buf &buffer) {
-        return ByteView{reinterpret_cast<const std::byte *>(buffer.p), buffer.len};
-    };
-    const std::string ark = chain.ark->subject_name();
-    if (crl.empty())
-        return std::unexpected(ChainProblem{"no CRL in the certificate table", "a CRL of " + ark});
-    if (mbedtls_x509_crl_parse_der(&list.value, u8(crl), crl.size()) != 0 || list.value.raw.len != crl.size())
-        return std::unexpected(ChainProblem{"a CRL that cannot be read", "a CRL of " + ark + " in DER"});
-    if (!equal(view(list.value.issuer_raw), chain.ark->subject()))
-        return std::unexpected(ChainProblem{"a CRL of another issuer", "a CRL of " + ark});
-    if (!may(*chain.ark, MBEDTLS_X509_KU_CRL_SIGN))
-        return std::unexpected(ChainProblem{ark + " may not sign CRLs", "keyUsage cRLSign"});
-    if (auto problem = check_signature("the CRL", crl, *chain.ark))
+static ByteView view(const mbedtls_x509_buf &buffer) {
+    return {reinterpret_cast<const std::byte *>(buffer.p), buffer.len};
+}
+
+std::expected<void, ChainProblem> check_crl(const RevocationList &list, const X509Certificate &ark, std::time_t now,
+                                            std::optional<std::uint32_t> max_age_days) {
+    constexpr std::time_t day = 24 * 60 * 60;
+    const std::string name = ark.subject_name();
+    // the list of another product's ARK says nothing about this chain
+    if (!equal(list.issuer(), ark.subject()))
+        return std::unexpected(ChainProblem{"a CRL of another issuer", "a CRL of " + name});
+    if (!may(ark, MBEDTLS_X509_KU_CRL_SIGN))
+        return std::unexpected(ChainProblem{name + " may not sign CRLs", "keyUsage cRLSign"});
+    if (auto problem = check_signature("the CRL", list.der(), ark))
         return std::unexpected(std::move(*problem));
     // a list without an end would let a host replay an old one for ever
-    if (list.value.next_update.year == 0)
+    if (!list.next_update())
         return std::unexpected(ChainProblem{"a CRL without next update", "a CRL with an end"});
-    if (auto problem = check_period("the CRL", list.value.this_update, list.value.next_update, now))
+    if (auto problem = check_period("the CRL", list.get().this_update, list.get().next_update, now))
         return std::unexpected(std::move(*problem));
-    std::size_t entries = 0;
-    for (const mbedtls_x509_crl_entry *entry = &list.value.entry; entry != nullptr && entry->raw.len != 0;
-         entry = entry->next, ++entries)
+    // AMD's lists are valid for long; a shorter limit catches one that was held back
+    if (max_age_days && now - list.this_update() > day * *max_age_days)
+        return std::unexpected(
+            ChainProblem{"the CRL is of " + text_of(list.get().this_update),
+                         "at most " + std::to_string(*max_age_days) + " days old at " + text_of(time_of(now))});
+    return {};
+}
+
+std::expected<std::string, ChainProblem> check_revocation(const RevocationList &list, const TrustedChain &chain,
+                                                          std::time_t now, std::optional<std::uint32_t> max_age_days) {
+    CVMIN_CHECK(check_crl(list, *chain.ark, now, max_age_days));
+    for (const mbedtls_x509_crl_entry *entry = &list.get().entry; entry != nullptr && entry->raw.len != 0;
+         entry = entry->next)
         for (const auto &certificate : {chain.intermediate, chain.ark})
             if (equal(view(entry->serial), view(certificate->get().serial)))
                 return std::unexpected(ChainProblem{certificate->subject_name() + " (serial " +
                                                         hex(view(entry->serial)) + ") is revoked since " +
                                                         text_of(entry->revocation_date),
                                                     "not revoked"});
-    return "CRL of " + ark + " of " + text_of(list.value.this_update) + " lists " + std::to_string(entries) +
-           " serials, none of this chain";
+    return "CRL of " + chain.ark->subject_name() + " of " + text_of(list.get().this_update) + " lists " +
+           std::to_string(list.entries()) + " serials, none of this chain";
+}
+
+std::expected<std::string, ChainProblem> check_revocation(ByteView crl, const TrustedChain &chain, std::time_t now,
+                                                          std::optional<std::uint32_t> max_age_days) {
+    const std::string wanted = "a CRL of " + chain.ark->subject_name();
+    if (crl.empty())
+        return std::unexpected(ChainProblem{"no CRL in the certificate table", wanted});
+    const auto list = RevocationList::parse(crl, "crl");
+    if (!list)
+        return std::unexpected(ChainProblem{"a CRL that cannot be read", wanted + " in DER or PEM"});
+    return check_revocation(*list, chain, now, max_age_days);
 }
 
 } // namespace cvmin

@@ -313,10 +313,21 @@ Parsed<Policy> read_policy(const Json &json) {
         policy.allowed_unknown_bits));
     {
         CVMIN_TRY(value, root.member("revocation"));
-        CVMIN_TRY(word, text(value));
-        if (word != "skip" && word != "required")
-            return refuse(Errc::unsupported, value.path);
-        policy.revocation = word == "required";
+        if (value.json->is_object()) {
+            CVMIN_TRY(object, Object::of(value));
+            CVMIN_TRY(days_value, object.member("maximum_age_days"));
+            CVMIN_TRY(days, number_32(days_value));
+            CVMIN_CHECK(object.finish());
+            if (days == 0) // no list is ever that new
+                return refuse(Errc::out_of_range, days_value.path);
+            policy.revocation = true;
+            policy.crl_maximum_age_days = days;
+        } else {
+            CVMIN_TRY(word, text(value));
+            if (word != "skip" && word != "required")
+                return refuse(Errc::unsupported, value.path);
+            policy.revocation = word == "required";
+        }
     }
     CVMIN_CHECK(read("manifest", maybe(bytes<32>), policy.manifest));
     // this version has nothing to compare these claims with, so asking for it is refused and not ignored

@@ -74,10 +74,11 @@ struct Policy {
     // by product and kind of TCB; products that `products` does not name are "skip" and never looked at
     std::array<std::array<Skippable<Tcb>, tcb_kind_count>, all_products.size()> minimum_tcb;
     std::array<Skippable<bool>, platform_info_bits.size()> platform_info;
-    Skippable<std::uint64_t> launch_mitigations;   // bits that LAUNCH_MIT_VECTOR must have
-    Skippable<std::uint64_t> current_mitigations;  // bits that CURRENT_MIT_VECTOR must have
-    std::vector<std::string> allowed_unknown_bits; // "platform_info.6"
-    bool revocation = false;                       // false: "skip"; true: "required", a current CRL must be there
+    Skippable<std::uint64_t> launch_mitigations;       // bits that LAUNCH_MIT_VECTOR must have
+    Skippable<std::uint64_t> current_mitigations;      // bits that CURRENT_MIT_VECTOR must have
+    std::vector<std::string> allowed_unknown_bits;     // "platform_info.6"
+    bool revocation = false;                           // false: "skip"; true: a current CRL must be there
+    std::optional<std::uint32_t> crl_maximum_age_days; // with `revocation`: and its thisUpdate not longer ago
     Skippable<Sha256Digest> manifest;
 };
 

@@ -84,6 +84,13 @@ static void a_binding_of_stored_evidence_rests_on_the_caller(void **) {
 
 using Change = std::function<void(Case &)>;
 
+static std::shared_ptr<const RevocationList> crl_of(const char *name) {
+    return std::make_shared<const RevocationList>(RevocationList::parse(der(name), "test").value());
+}
+static std::shared_ptr<const X509Certificate> certificate_of(const char *name) {
+    return std::make_shared<const X509Certificate>(X509Certificate::parse(der(name), "test").value());
+}
+
 static void set_tcb(std::uint64_t &field, TcbComponent component, std::uint8_t level) {
     Tcb tcb = decode_tcb(fixture_product, field);
     tcb[component] = level;
@@ -130,6 +137,40 @@ static const std::vector<std::pair<std::string, Change>> &one_thing_wrong() {
          [](Case &c) {
              c.want.policy.revocation = true;
              c.crl = "crl-revokes-ask";
+         }},
+        {"snp.revocation",
+         [](Case &c) {
+             c.want.policy.revocation = true;
+             c.want.policy.crl_maximum_age_days = 516; // and a half
+             c.crl = "crl-empty";
+         }},
+        // the relying party's own list counts instead of the host's, whatever the policy says
+        {"snp.revocation",
+         [](Case &c) {
+             c.want.endorsements.crl = crl_of("crl-revokes-ask");
+             c.crl = "crl-empty";
+         }},
+        {"snp.revocation", [](Case &c) { c.want.endorsements.crl = crl_of("crl-old"); }},
+        {"snp.revocation", [](Case &c) { c.want.endorsements.crl = crl_of("usage-crl"); }}, // another ARK's
+        {"snp.revocation",
+         [](Case &c) {
+             c.want.endorsements.crls = {crl_of("usage-crl"), crl_of("crl-revokes-ark")};
+         }},
+        {"snp.revocation",
+         [](Case &c) {
+             c.want.policy.revocation = true; // a list of another root is none
+             c.want.endorsements.crls = {crl_of("usage-crl")};
+         }},
+        // what the collateral adds to the policy's minimum
+        {"snp.tcb.minimum.launch",
+         [](Case &c) {
+             c.want.endorsements.minimum_tcb[1][static_cast<std::size_t>(TcbKind::launch)] =
+                 Tcb{.level = {0, 10, 0, 25, 85}};
+         }},
+        {"snp.tcb.minimum.committed",
+         [](Case &c) {
+             c.want.endorsements.minimum_tcb[1][static_cast<std::size_t>(TcbKind::committed)] =
+                 Tcb{.level = {0, 0, 1, 0, 0}};
          }},
         {"snp.signing_key", [](Case &c) { c.report.key_info |= 1u << 2; }},      // says VLEK, is a VCEK's
         {"snp.signing_key", [](Case &c) { c.report.key_info |= 7u << 2; }},      // says none
@@ -357,6 +398,29 @@ static void appraise_accepts_what_a_policy_names(void **) {
              c.want.policy.revocation = true;
              c.crl = "crl-other-serial";
          }},
+        {"no certificate from the host, and the relying party's own",
+         [](Case &c) {
+             c.evidence = [](Evidence &e) { e.certificates = {}; };
+             c.want.endorsements.veks = {certificate_of("vcek-milan"), certificate_of("vcek-genoa")};
+             c.want.endorsements.intermediates = {certificate_of("ask")};
+             c.want.endorsements.crls = {crl_of("usage-crl"), crl_of("crl-empty")};
+             c.want.policy.revocation = true;
+         }},
+        {"the relying party's own list while the host's is of another",
+         [](Case &c) {
+             c.want.policy.revocation = true;
+             c.crl = "crl-revokes-ask";
+             c.want.endorsements.crl = crl_of("crl-empty");
+         }},
+        {"a wrong certificate from the host, and the relying party's own",
+         [](Case &c) {
+             c.vek = "vcek-expired";
+             c.want.endorsements.veks = {certificate_of("vcek-genoa")};
+         }},
+        {"collateral for another chip beside the host's certificate",
+         [](Case &c) { c.want.endorsements.veks = {certificate_of("vcek-milan"), certificate_of("vcek-turin")}; }},
+        {"a minimum of the collateral's that is below the policy's",
+         [](Case &c) { c.want.endorsements.minimum_tcb[1].fill(Tcb{.level = {0, 1, 0, 1, 1}}); }},
         {"a Turin certificate with 8 bytes of HWID and an FMC level",
          [](Case &c) {
              c.vek = "vcek-turin";

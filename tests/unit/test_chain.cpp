@@ -254,7 +254,7 @@ static void check_revocation_reads_lists_of_the_root(void **) {
             print_error("%s: %s\n", file, result ? result->c_str() : result.error().found.c_str());
         assert_true(found == nullptr ? result.has_value() : !result && result.error().found == found);
     }
-    assert_true(check_revocation({}, *chain, now).error().found == "no CRL in the certificate table");
+    assert_true(check_revocation(ByteView{}, *chain, now).error().found == "no CRL in the certificate table");
     const auto other = verify_chain(certificate("oak/genoa-v5-oc-mitvector/vcek.der"), {}, std::nullopt, real_time());
     assert_true(check_revocation(test::data("appraise/crl-empty.der"), *other, now).error().found ==
                 "a CRL of another issuer");
@@ -266,8 +266,62 @@ static void check_revocation_reads_lists_of_the_root(void **) {
     }
 }
 
+static void check_revocation_limits_the_age_of_a_list(void **) {
+    const auto chain = emulated("appraise/vcek-genoa.der", "appraise/ask.der", "appraise/ark.der");
+    const Bytes list = test::data("appraise/crl-empty.der");            // of 2025-01-01T00:00:00Z
+    const std::time_t now = parse_time("2026-06-01T00:00:00Z").value(); // 516 days later
+    assert_true(check_revocation(list, *chain, now, 516).has_value());
+    assert_true(check_revocation(list, *chain, now + 1, std::nullopt).has_value());
+    const auto old = check_revocation(list, *chain, now + 1, 516);
+    assert_true(!old && old.error().found == "the CRL is of 2025-01-01T00:00:00Z");
+    assert_true(old.error().wanted == "at most 516 days old at 2026-06-01T00:00:01Z");
+}
+
+static void a_list_is_read_from_der_or_pem_and_nothing_else(void **) {
+    const Bytes der = test::data("appraise/crl-revokes-ask.der");
+    const std::string pem = "\n-----BEGIN X509 CRL-----\n" + base64(der) + "\n-----END X509 CRL-----\n\n";
+    for (const ByteView form : {ByteView{der}, as_bytes(pem)}) {
+        const auto list = RevocationList::parse(form, "crl");
+        assert_true(list && equal(list->der(), der) && list->issuer_name() == "ARK-Test EMULATED");
+        assert_true(list->entries() == 1 && list->this_update() == parse_time("2025-01-01T00:00:00Z").value());
+        assert_true(list->next_update() == parse_time("2045-01-01T00:00:00Z").value());
+    }
+    const auto refused = [](ByteView bytes) { return RevocationList::parse(bytes, "crl").error().code; };
+    const auto and_more = [&](std::string_view more) { return to_bytes(as_bytes(pem + std::string{more})); };
+    assert_true(refused(and_more("x")) == Errc::malformed);
+    assert_true(refused(and_more("-----BEGIN X509 CRL-----")) == Errc::malformed);
+    assert_true(refused({}) == Errc::malformed);
+    assert_true(refused(test::data("appraise/ark.der")) == Errc::malformed);
+    assert_true(refused(Bytes(max_crl_size + 1)) == Errc::too_large);
+    Bytes longer = der;
+    longer.push_back(std::byte{0});
+    assert_false(RevocationList::parse(longer, "crl").has_value());
+    for (std::size_t size = 0; size < der.size(); size += 11)
+        assert_false(RevocationList::parse(ByteView{der}.first(size), "crl").has_value());
+}
+
+static void an_intermediate_of_the_relying_partys_own_needs_no_list(void **) {
+    // under an emulated root: instead of what the table brings
+    const std::shared_ptr<const X509Certificate> own[] = {
+        std::make_shared<const X509Certificate>(certificate("appraise/ask-not-ca.der")),
+        std::make_shared<const X509Certificate>(certificate("appraise/ask.der"))};
+    const auto vek = certificate("appraise/vcek-genoa.der");
+    const auto chain = verify_chain(vek, {}, test::data("appraise/ark.der"), real_time(), Revocation::skip, own);
+    assert_true(chain && chain->emulated && chain->intermediate == own[1]);
+    // under AMD's roots: a candidate, and one that AMD has not signed does not count
+    const auto milan = certificate("appraise/forged-vcek-milan.der");
+    const std::shared_ptr<const X509Certificate> forged[] = {
+        std::make_shared<const X509Certificate>(certificate("appraise/forged-ask-milan.der"))};
+    const auto candidates = amd_intermediates(milan, nullptr, Revocation::skip, forged);
+    assert_true(candidates.size() == 2 && candidates[1].certificate == forged[0]);
+    assert_false(verify_chain(milan, {}, std::nullopt, real_time(), Revocation::skip, forged).has_value());
+}
+
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(check_revocation_limits_the_age_of_a_list),
+        cmocka_unit_test(a_list_is_read_from_der_or_pem_and_nothing_else),
+        cmocka_unit_test(an_intermediate_of_the_relying_partys_own_needs_no_list),
         cmocka_unit_test(carried_certificates_are_those_of_the_index),
         cmocka_unit_test(verify_chain_agrees_with_the_index_of_real_reports),
         cmocka_unit_test(verify_chain_refuses_certificates_outside_of_their_time),

@@ -191,6 +191,12 @@ static void parse_policy_refuses_values_out_of_range(void **) {
         {"allowed_unknown_bits", {"platform.6"}, Errc::unsupported},
         {"allowed_unknown_bits", {"measurement.6"}, Errc::unsupported},
         {"revocation", "optional", Errc::unsupported},
+        {"revocation", true, Errc::malformed},
+        {"revocation", Json::object(), Errc::missing},
+        {"revocation", {{"maximum_age_days", 0}}, Errc::out_of_range},
+        {"revocation", {{"maximum_age_days", 4294967296}}, Errc::out_of_range},
+        {"revocation", {{"maximum_age_days", "7"}}, Errc::malformed},
+        {"revocation", {{"maximum_age_days", 7}, {"minimum_age_days", 1}}, Errc::malformed},
         {"runtime_log", std::string(96, '0'), Errc::unsupported},
         {"ak", std::string(64, '0'), Errc::unsupported},
         {"manifest", std::string(62, '0'), Errc::out_of_range},
@@ -220,6 +226,10 @@ static void parse_policy_reads_what_a_relying_party_pins(void **) {
     assert_true(policy.csp_ids->front() == "CN=cloud.example" && policy.current_mitigations == 5u);
     assert_true(policy.abi_minimum == (AbiVersion{1, 55}) && policy.revocation);
     assert_false(policy.minimum_tcb[2][2].has_value());
+    assert_false(policy.crl_maximum_age_days.has_value());
+    json["revocation"] = {{"maximum_age_days", 30}};
+    const Policy aged = read(json).value();
+    assert_true(aged.revocation && aged.crl_maximum_age_days == 30u);
 }
 
 static void parse_policy_refuses_demands_that_prove_nothing(void **) {
