@@ -1,0 +1,134 @@
+#include "common/p384.hpp"
+
+#include "common/tls_key.hpp"
+
+#include <mbedtls/ecdsa.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/platform_util.h>
+
+namespace cvmin {
+
+namespace {
+
+struct Mpi {
+    mbedtls_mpi value;
+    Mpi() { mbedtls_mpi_init(&value); }
+    ~Mpi() { mbedtls_mpi_free(&value); }
+    Mpi(const Mpi &) = delete;
+    Mpi &operator=(const Mpi &) = delete;
+};
+
+struct Curve {
+    mbedtls_ecp_group group;
+    mbedtls_ecp_point point;
+    Curve() {
+        mbedtls_ecp_group_init(&group);
+        mbedtls_ecp_point_init(&point);
+    }
+    ~Curve() {
+        mbedtls_ecp_point_free(&point);
+        mbedtls_ecp_group_free(&group);
+    }
+    Curve(const Curve &) = delete;
+    Curve &operator=(const Curve &) = delete;
+};
+
+// mbedTLS takes PEM only with a NUL at its end; a copy of a private key is wiped.
+struct Terminated {
+    Bytes text;
+    explicit Terminated(ByteView key) : text(to_bytes(key)) {
+        if (as_text(text).starts_with("-----BEGIN"))
+            text.push_back(std::byte{0});
+    }
+    ~Terminated() { mbedtls_platform_zeroize(text.data(), text.size()); }
+    Terminated(const Terminated &) = delete;
+    Terminated &operator=(const Terminated &) = delete;
+};
+
+Result<void> read_scalar(mbedtls_mpi &out, ByteView field, const mbedtls_mpi &order, std::string_view where) {
+    if (mbedtls_mpi_read_binary(&out, u8(field), field.size()) != 0)
+        return fail(Errc::crypto, where);
+    if (mbedtls_mpi_cmp_int(&out, 1) < 0 || mbedtls_mpi_cmp_mpi(&out, &order) >= 0)
+        return fail(Errc::out_of_range, where);
+    return {};
+}
+
+} // namespace
+
+Result<void> verify_p384(const PublicKey &key, const Sha384Digest &digest, const P384Signature &signature,
+                         std::string_view where) {
+    Curve curve;
+    if (mbedtls_ecp_group_load(&curve.group, MBEDTLS_ECP_DP_SECP384R1) != 0)
+        return fail(Errc::crypto, where);
+    ByteArray<1 + 2 * p384_scalar_size> point;
+    point[0] = std::byte{4}; // SEC 1, 2.3.3: not compressed
+    std::ranges::copy(key.x, point.begin() + 1);
+    std::ranges::copy(key.y, point.begin() + 1 + p384_scalar_size);
+    if (mbedtls_ecp_point_read_binary(&curve.group, &curve.point, u8(ByteView{point}), point.size()) != 0 ||
+        mbedtls_ecp_check_pubkey(&curve.group, &curve.point) != 0)
+        return fail(Errc::unsupported, where);
+    Mpi r;
+    Mpi s;
+    CVMIN_CHECK(read_scalar(r.value, ByteView{signature}.first(p384_scalar_size), curve.group.N, where));
+    CVMIN_CHECK(read_scalar(s.value, ByteView{signature}.last(p384_scalar_size), curve.group.N, where));
+    const int result =
+        mbedtls_ecdsa_verify(&curve.group, u8(ByteView{digest}), digest.size(), &curve.point, &r.value, &s.value);
+    if (result == MBEDTLS_ERR_ECP_VERIFY_FAILED)
+        return fail(Errc::mismatch, where);
+    if (result != 0)
+        return fail(Errc::crypto, where, mbedtls_detail(result));
+    return {};
+}
+
+Result<void> P384PrivateKey::parse(ByteView text, RandomSource random, void *context, std::string_view where) {
+    mbedtls_pk_free(&key_);
+    mbedtls_pk_init(&key_);
+    const Terminated terminated{text};
+    if (const int failed = mbedtls_pk_parse_key(&key_, u8(ByteView{terminated.text}), terminated.text.size(), nullptr,
+                                                0, random, context);
+        failed != 0)
+        return fail(Errc::malformed, where, mbedtls_detail(failed));
+    if (!public_key())
+        return fail(Errc::unsupported, where, mbedtls_pk_get_bitlen(&key_));
+    return {};
+}
+
+Result<PublicKey> P384PrivateKey::public_key() const {
+    return public_key_of(key_);
+}
+
+Result<P384Signature> P384PrivateKey::sign(const Sha384Digest &digest, RandomSource random, void *context) const {
+    static constexpr std::string_view where = "p384.sign";
+    Curve curve;
+    Mpi secret;
+    Mpi r;
+    Mpi s;
+    P384Signature out{};
+    const MutableBytes bytes{out};
+    int failed = mbedtls_ecp_export(mbedtls_pk_ec(key_), &curve.group, &secret.value, &curve.point);
+    if (failed == 0)
+        failed = mbedtls_ecdsa_sign(&curve.group, &r.value, &s.value, &secret.value, u8(ByteView{digest}),
+                                    digest.size(), random, context);
+    if (failed == 0)
+        failed = mbedtls_mpi_write_binary(&r.value, u8(bytes), p384_scalar_size);
+    if (failed == 0)
+        failed = mbedtls_mpi_write_binary(&s.value, u8(bytes) + p384_scalar_size, p384_scalar_size);
+    if (failed != 0)
+        return fail(Errc::crypto, where, mbedtls_detail(failed));
+    return out;
+}
+
+Result<PublicKey> parse_p384_public_key(ByteView text, std::string_view where) {
+    const Terminated terminated{text};
+    mbedtls_pk_context key;
+    mbedtls_pk_init(&key);
+    const int failed = mbedtls_pk_parse_public_key(&key, u8(ByteView{terminated.text}), terminated.text.size());
+    auto found =
+        failed == 0 ? public_key_of(key) : Result<PublicKey>{fail(Errc::malformed, where, mbedtls_detail(failed))};
+    mbedtls_pk_free(&key);
+    if (!found && found.error().code == Errc::unsupported)
+        return fail(Errc::unsupported, where, found.error().detail);
+    return found;
+}
+
+} // namespace cvmin
