@@ -15,7 +15,7 @@ fi
 
 # shellcheck disable=SC2016 # expanded by the inner shell
 # What a command inside may see of the caller's environment, besides what is set below.
-keep=(HOME TERM TMPDIR XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME CVMIN_CACHE CVMIN_SRC CVMIN_SYSROOT CVMIN_QUIET
+keep=(HOME TERM TMPDIR XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME CVMIN_CACHE CVMIN_SRC CVMIN_SYSROOT CVMIN_BROWSER CVMIN_QUIET
     CVMIN_JOBS CVMIN_IMAGE CCACHE_DIR DEMO_TIMES NO_COLOR CI)
 environment=(PATH=/usr/lib/llvm-19/bin:/usr/sbin:/usr/bin LC_ALL=C.UTF-8 TZ=UTC TERM=dumb TMPDIR=/tmp CVMIN_ROOT=1 "CVMIN_UID=$(id -u)"
     TAR_OPTIONS=--no-same-owner # an ordinary user has only one user id in here
@@ -28,6 +28,10 @@ done
 exec unshare "${unshare_args[@]}" bash -euc '
     root=$1 cwd=$2
     shift 2
+    # entered from inside of the toolchain root, which has no mount(8): the one of the root that is entered serves
+    command -v mount >/dev/null || mount() {
+        "$root/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu" "$root/usr/bin/mount" "$@"
+    }
     mount --bind "$root" "$root"
     for dir in /*; do
         case $dir in

@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
-# Resolves packages.list against the Debian mirrors this machine is configured to use, and writes debs.lock and
-# sources.lock. Needs apt on the host; changes nothing of the host's own apt state.
+# lock.sh [toolchain|browser]: resolves packages.list against the Debian mirrors this machine is configured to use, and
+# writes debs.lock and sources.lock (toolchain), browser.lock (browser), or all three. Needs apt on the host; changes
+# nothing of the host's own apt state.
 set -euo pipefail
 # shellcheck source=toolchain/lib.sh
 . "$CVMIN_SRC/toolchain/lib.sh"
 
 readonly RELEASE=trixie NEXT=forky
+case ${1:-} in
+"") locks=(debs.lock sources.lock browser.lock) ;;
+toolchain) locks=(debs.lock sources.lock) ;;
+browser) locks=(browser.lock) ;;
+*) die $E_USAGE "lock.sh knows toolchain and browser, not '$1'" ;;
+esac
 command -v apt-get >/dev/null || die $E_SYSTEM "renewing the lock needs apt on the host"
 
 work=$(mktemp -d)
@@ -43,17 +50,16 @@ deb_line() {
         END { print h, s, f, p, v, a }'
 }
 
-note "resolving the toolchain root"
-# shellcheck disable=SC2046 # words are meant to split
-apt-get install -y --simulate '?essential' $(words root) >"$work/plan"
-{
+# root_lock KIND: the packages of a root, with all they depend on.
+root_lock() {
     header
+    # shellcheck disable=SC2046 # words are meant to split
+    apt-get install -y --simulate '?essential' $(words "$1") >"$work/plan"
     sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*/\1 \2/p' "$work/plan" | sort -u |
         while read -r package version; do deb_line "${package%%:*}" "$version"; done
-} >"$work/debs.lock"
+}
 
-note "resolving sources"
-{
+sources_lock() {
     header
     for package in $(words next); do
         deb_line "$package" "$(apt-cache madison "$package" | awk -v r="$NEXT/" 'index($0, r) { print $3; exit }')"
@@ -68,15 +74,21 @@ note "resolving sources"
             on && index($3, prefix) == 1 && $3 ~ /\.orig\.tar\.[a-z0-9]+$/ { h = $1; s = $2; f = $3 }
             END { print h, s, d "/" f, p, v, "source" }'
     done
-} >"$work/sources.lock"
+}
 
-for lock in debs.lock sources.lock; do
+for lock in "${locks[@]}"; do
+    note "resolving $lock"
+    case $lock in
+    debs.lock) root_lock root ;;
+    sources.lock) sources_lock ;;
+    browser.lock) root_lock browser ;;
+    esac >"$work/$lock"
     if awk '!/^#/ && NF != 6 { bad = 1 } END { exit !bad }' "$work/$lock"; then
         die $E_SYSTEM "an entry of $lock could not be resolved: $(awk '!/^#/ && NF != 6' "$work/$lock" | head -n 1)"
     fi
 done
-for lock in debs.lock sources.lock; do
+for lock in "${locks[@]}"; do
     diff -u "$CVMIN_SRC/toolchain/$lock" "$work/$lock" 2>/dev/null | grep '^[-+][^-+]' >&2 || true
     cp -- "$work/$lock" "$CVMIN_SRC/toolchain/$lock"
+    note "$lock: $(grep -vc '^#' "$work/$lock") packages"
 done
-note "locked $(grep -vc '^#' "$work/debs.lock") packages and $(grep -vc '^#' "$work/sources.lock") sources"

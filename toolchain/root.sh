@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Makes the toolchain root: Debian from debs.lock, plus the `next:` packages of sources.lock, in
-# $CVMIN_CACHE/root-<key>. Prints nothing on stdout. An interrupted run leaves only root-<key>.new-<pid>, which the next
-# run removes. Called with the cache lock held (see dev).
+# root.sh ROOT LOCK [SOURCES]: makes ROOT, a Debian of the packages in LOCK, plus the `next:` packages of SOURCES. Used for
+# the toolchain root (debs.lock, sources.lock) and for the browser that tests look at pages with (browser.lock). Prints
+# nothing on stdout. An interrupted run leaves only ROOT.new-<pid>, which the next run removes. Called with the root's
+# lock held (see dev).
 set -euo pipefail
 # shellcheck source=toolchain/lib.sh
 . "$CVMIN_SRC/toolchain/lib.sh"
 
-root=$1
+root=$1 lock=$2 sources=${3:-}
 [ -f "$root/.complete" ] && exit 0
 
-rm -rf -- "$CVMIN_CACHE"/root-*.new-* # left by an interrupted run; the caller holds the lock
-fetch "$CVMIN_SRC/toolchain/debs.lock" "$CVMIN_SRC/toolchain/sources.lock"
+rm -rf -- "${root%-*}"-*.new-* # left by an interrupted run; the caller holds the lock
+fetch "$lock" ${sources:+"$sources"}
 
 if ! command -v mmdebstrap >/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -30,8 +31,8 @@ trap 'rm -rf -- "$repo" "$new"' EXIT
 trap 'exit 130' INT TERM
 chmod 755 "$repo"
 
-note "making the toolchain root (once; about a minute)"
-lock_lines "$CVMIN_SRC/toolchain/debs.lock" | while read -r sha size path _; do
+note "making the ${sources:+toolchain }root $(basename "$root") (once; about a minute)"
+lock_lines "$lock" | while read -r sha size path _; do
     deb=$(basename "$path")
     cp --reflink=auto -- "$(dl_path "$sha")" "$repo/$deb"
     chmod 644 "$repo/$deb"
@@ -43,7 +44,7 @@ printf 'Suite: trixie\nCodename: trixie\nArchitectures: amd64\nSHA256:\n %s %s P
     "$(sha256_of "$repo/Packages")" "$(stat -c %s "$repo/Packages")" >"$repo/Release"
 
 if [ "$(id -u)" = 0 ]; then mode=root; else mode=unshare; fi
-names=$(lock_lines "$CVMIN_SRC/toolchain/debs.lock" | awk '{ printf "%s%s", n++ ? "," : "", $4 }')
+names=$(lock_lines "$lock" | awk '{ printf "%s%s", n++ ? "," : "", $4 }')
 mmdebstrap --quiet --mode=$mode --variant=essential --include="$names" \
     --aptopt='APT::Install-Recommends "false"' --aptopt='APT::Sandbox::User ""' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -56,8 +57,8 @@ mmdebstrap --quiet --mode=$mode --variant=essential --include="$names" \
 mkdir -p "$new"
 unpack() { tar -x --no-same-owner -C "$new" -f "$1"; }
 unpack "$repo/root.tar" --exclude='./dev/*'
-for name in ovmf-amdsev vhost-device-vsock; do
-    deb=$(lock_lines "$CVMIN_SRC/toolchain/sources.lock" | awk -v p=$name '$4 == p { print $1 }')
+for name in ${sources:+ovmf-amdsev vhost-device-vsock}; do
+    deb=$(lock_lines "$sources" | awk -v p="$name" '$4 == p { print $1 }')
     dpkg-deb --fsys-tarfile "$(dl_path "$deb")" | tar -x --no-same-owner -C "$new" --exclude='./usr/share/doc/*'
 done
 touch "$new/.complete"
