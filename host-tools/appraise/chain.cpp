@@ -182,21 +182,25 @@ static Problem check_link(const X509Certificate &child, const X509Certificate &p
     return check_signature(child.subject_name(), child.der(), parent);
 }
 
+static Problem check_authorities(const X509Certificate &intermediate, const X509Certificate &ark, std::time_t now) {
+    if (auto problem = check_link(intermediate, ark))
+        return problem;
+    if (auto problem = check_link(ark, ark))
+        return problem;
+    if (auto problem = check_authority(intermediate, now))
+        return problem;
+    return check_authority(ark, now);
+}
+
 static Problem check_path(const X509Certificate &vek, const X509Certificate &intermediate, const X509Certificate &ark,
                           std::time_t now) {
     if (mbedtls_x509_crt_get_ca_istrue(&vek.get()) == 1)
         return ChainProblem{vek.subject_name() + " is a certificate authority", "an end entity"};
     if (auto problem = check_link(vek, intermediate))
         return problem;
-    if (auto problem = check_link(intermediate, ark))
-        return problem;
-    if (auto problem = check_link(ark, ark))
-        return problem;
     if (auto problem = check_period(vek.subject_name(), vek.get().valid_from, vek.get().valid_to, now))
         return problem;
-    if (auto problem = check_authority(intermediate, now))
-        return problem;
-    return check_authority(ark, now);
+    return check_authorities(intermediate, ark, now);
 }
 
 static std::string path_of(const X509Certificate &vek, const X509Certificate &intermediate,
@@ -295,6 +299,41 @@ std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &ve
         found += "; the evidence's own root is " + claimed->subject_name() + " (SPKI SHA-256 " +
                  hex(spki_digest(*claimed)) + ")";
     return std::unexpected(ChainProblem{std::move(found), "a chain to a pinned AMD ARK"});
+}
+
+std::expected<TrustedChain, ChainProblem>
+verify_intermediate(const std::shared_ptr<const X509Certificate> &intermediate, Product product,
+                    const std::optional<Bytes> &emulated_ark, std::time_t now) {
+    TrustedChain chain{.emulated = emulated_ark.has_value(),
+                       .product = std::nullopt,
+                       .kind = std::nullopt,
+                       .intermediate = intermediate,
+                       .ark = nullptr,
+                       .path = {}};
+    if (emulated_ark) {
+        auto parsed = X509Certificate::parse(*emulated_ark, "emulated_ark");
+        if (!parsed)
+            return std::unexpected(ChainProblem{to_string(parsed.error()), "a DER certificate of an emulated ARK"});
+        chain.ark = std::make_shared<const X509Certificate>(std::move(*parsed));
+    } else {
+        for (const AmdCertificate &carried : amd_certificates()) {
+            if (carried.product != product)
+                continue;
+            if (carried.role == "ARK")
+                chain.ark = carried.certificate;
+            else if (equal(carried.certificate->subject(), intermediate->subject()))
+                chain.kind = carried.role == "ASVK" ? VekKind::vlek : VekKind::vcek;
+        }
+        chain.product = product;
+        if (!chain.kind)
+            return std::unexpected(ChainProblem{intermediate->subject_name() + " has no name of AMD's intermediates",
+                                                "the ASK or ASVK of " + std::string{name(product)}});
+    }
+    if (auto problem = check_authorities(*intermediate, *chain.ark, now))
+        return std::unexpected(std::move(*problem));
+    chain.path = std::string{chain.emulated ? "EMULATED: " : ""} + intermediate->subject_name() + " <- " +
+                 chain.ark->subject_name();
+    return chain;
 }
 
 // ---- revocation -----------------------------------------------------------------------------------------------------

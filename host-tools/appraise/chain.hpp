@@ -45,6 +45,12 @@ std::expected<TrustedChain, ChainProblem> verify_chain(const X509Certificate &ve
                                                        Revocation revocation = Revocation::skip,
                                                        Intermediates own = {});
 
+// The part above a VEK: `intermediate` is AMD's ASK or ASVK of `product`, under that product's pinned ARK; or, when an
+// emulated ARK is given, it is issued by that one. The same demands of each link; `path` begins with the intermediate.
+std::expected<TrustedChain, ChainProblem>
+verify_intermediate(const std::shared_ptr<const X509Certificate> &intermediate, Product product,
+                    const std::optional<Bytes> &emulated_ark, std::time_t now);
+
 // `list` is issued and signed by `ark`, current at `now`, and not older than `max_age_days`, if that is given.
 std::expected<void, ChainProblem> check_crl(const RevocationList &list, const X509Certificate &ark, std::time_t now,
                                             std::optional<std::uint32_t> max_age_days = std::nullopt);

@@ -317,8 +317,37 @@ static void an_intermediate_of_the_relying_partys_own_needs_no_list(void **) {
     assert_false(verify_chain(milan, {}, std::nullopt, real_time(), Revocation::skip, forged).has_value());
 }
 
+static void verify_intermediate_finds_the_pinned_root(void **) {
+    const auto shared = [](const char *name) { return std::make_shared<const X509Certificate>(certificate(name)); };
+    std::size_t count = 0;
+    for (const AmdCertificate &carried : amd_certificates())
+        for (const Product product : all_products) {
+            const auto chain = verify_intermediate(carried.certificate, product, std::nullopt, real_time());
+            assert_int_equal(chain.has_value(), carried.role != "ARK" && product == carried.product);
+            if (!chain)
+                continue;
+            ++count;
+            assert_true(chain->product == product && !chain->emulated);
+            assert_true((chain->kind == VekKind::vlek) == (carried.role == "ASVK"));
+        }
+    assert_int_equal(count, 6);
+    const auto forged =
+        verify_intermediate(shared("appraise/forged-ask-milan.der"), Product::milan, std::nullopt, real_time());
+    assert_true(!forged && forged.error().found == "the signature of SEV-Milan does not verify");
+    const Bytes ark = test::data("appraise/ark.der");
+    const auto emulated_chain = verify_intermediate(shared("appraise/ask.der"), Product::genoa, ark, real_time());
+    assert_true(emulated_chain && emulated_chain->emulated && !emulated_chain->product);
+    assert_false(
+        verify_intermediate(shared("appraise/ask.der"), Product::genoa, std::nullopt, real_time()).has_value());
+    for (const char *const wrong : {"ask-not-ca", "ask-no-cert-sign", "ask-expired", "ask-2048", "forged-ask-milan"})
+        assert_false(verify_intermediate(shared((std::string{"appraise/"} + wrong + ".der").c_str()), Product::genoa,
+                                         ark, real_time())
+                         .has_value());
+}
+
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(verify_intermediate_finds_the_pinned_root),
         cmocka_unit_test(check_revocation_limits_the_age_of_a_list),
         cmocka_unit_test(a_list_is_read_from_der_or_pem_and_nothing_else),
         cmocka_unit_test(an_intermediate_of_the_relying_partys_own_needs_no_list),
