@@ -48,7 +48,8 @@ bool Verdict::accepted() const {
         return false;
     for (std::size_t i = 0; i < kinds.size(); ++i) {
         const Outcome outcome = checks_[i].outcome;
-        const bool may_skip = kinds[i].skipping != Skipping::never;
+        const bool may_skip =
+            kinds[i].skipping == Skipping::report_only ? report_only_ : kinds[i].skipping != Skipping::never;
         if (outcome != Outcome::passed && !(may_skip && outcome == Outcome::skipped))
             return false;
     }
@@ -107,18 +108,7 @@ class Appraiser {
               claims ? std::to_string(evidence->claims.size()) + " bytes" : to_string(claims.error()),
               std::string{claims_profile}, "evidence");
 
-        const auto report = parse_snp_report(evidence->report);
-        // a report of another size or signature algorithm, read with our offsets
-        judge(CheckId::snp_format, report.has_value(),
-              report ? std::to_string(evidence->report.size()) + " bytes, ECDSA P-384 with SHA-384"
-                     : to_string(report.error()),
-              "1184 bytes, ECDSA P-384 with SHA-384", "evidence");
-        if (report) {
-            appraisal_.report = *report;
-            endorsement(evidence->report, *report, evidence->certificates);
-            machine(evidence->report, *report);
-            guest(*report);
-        }
+        const auto report = platform(evidence->report, evidence->certificates);
         if (claims)
             claimed(*claims);
         if (report && claims)
@@ -137,7 +127,45 @@ class Appraiser {
         return finish();
     }
 
+    Appraisal run_report(ByteView raw, ByteView certificates) {
+        appraisal_.verdict.report_only_ = true;
+        for (const CheckId id :
+             {CheckId::evidence_format, CheckId::claims_format, CheckId::binding_nonce, CheckId::binding_exporter,
+              CheckId::binding_key, CheckId::claims_runtime_log, CheckId::claims_ak})
+            skip(id, no_claims, "nothing: a report by itself");
+        if (policy_.manifest)
+            fail_check(CheckId::claims_manifest, no_claims, hex(*policy_.manifest), "policy");
+        else
+            skip(CheckId::claims_manifest, no_claims);
+        if (const auto report = platform(raw, certificates)) {
+            // a genuine report that was made for somebody else's question
+            const std::string found = hex(report->report_data);
+            if (const auto *wanted = std::get_if<ByteArray<64>>(&want_.report_data))
+                judge(CheckId::binding_report_data, report->report_data == *wanted, found, hex(*wanted), "caller");
+            else if (std::holds_alternative<Skip>(want_.report_data))
+                skip(CheckId::binding_report_data, found);
+            else
+                unsaid(CheckId::binding_report_data);
+        }
+        return finish();
+    }
+
   private:
+    std::optional<SnpReport> platform(ByteView raw, ByteView certificates) {
+        const auto report = parse_snp_report(raw);
+        // a report of another size or signature algorithm, read with our offsets
+        judge(CheckId::snp_format, report.has_value(),
+              report ? std::to_string(raw.size()) + " bytes, ECDSA P-384 with SHA-384" : to_string(report.error()),
+              "1184 bytes, ECDSA P-384 with SHA-384", "evidence");
+        if (!report)
+            return std::nullopt;
+        appraisal_.report = *report;
+        endorsement(raw, *report, certificates);
+        machine(raw, *report);
+        guest(*report);
+        return *report;
+    }
+
     // ---- who vouches for the report -------------------------------------------------------------------------------
     void endorsement(ByteView raw, const SnpReport &report, ByteView table_bytes) {
         // a format with fields that we do not know, believed under our meaning of them
@@ -155,10 +183,19 @@ class Appraiser {
             return;
 
         // a signing key that the attacker made: anyone can write a certificate with AMD's names in it
-        const auto chain = verify_chain(*certificate, *table, want_.emulated_ark, want_.now,
-                                        policy_.revocation ? Revocation::required : Revocation::skip,
-                                        want_.endorsements.intermediates);
+        auto chain = verify_chain(*certificate, *table, want_.emulated_ark, want_.now,
+                                  policy_.revocation ? Revocation::required : Revocation::skip,
+                                  want_.endorsements.intermediates);
+        // somebody who gives an ARK wants it to be the one; a host's is never looked at
+        if (chain && appraisal_.verdict.report_only_) {
+            auto another = unlike_given(table->ask, "ASK", *chain->intermediate);
+            if (!another)
+                another = unlike_given(table->ark, "ARK", *chain->ark);
+            if (another)
+                chain = std::unexpected(std::move(*another));
+        }
         if (chain) {
+            appraisal_.chain = {certificate, chain->intermediate, chain->ark};
             appraisal_.verdict.emulated_ = chain->emulated;
             root_ = chain->emulated ? "EMULATED ARK" : "AMD ARK";
             pass(CheckId::snp_chain, chain->path + " at " + format_time(want_.now), "a chain to a trusted ARK", root_);
@@ -182,6 +219,23 @@ class Appraiser {
 
         // a certificate of one product line for a report of another, whose TCB would then be read in the wrong layout
         product(report, chain ? chain->product : std::nullopt);
+    }
+
+    // The certificate that the caller gave, where it has another key than the one of its place in the chain.
+    static std::optional<ChainProblem> unlike_given(ByteView given, const std::string &role,
+                                                    const X509Certificate &in_chain) {
+        if (given.empty())
+            return std::nullopt;
+        const auto der = certificate_der(given, "certificate");
+        const auto certificate = der ? X509Certificate::parse(*der, "certificate") : std::unexpected(der.error());
+        const auto text = [](const X509Certificate &c) {
+            return c.subject_name() + " (SPKI SHA-256 " + hex(spki_digest(c)) + ")";
+        };
+        if (!certificate)
+            return ChainProblem{"the given " + role + ": " + to_string(certificate.error()), text(in_chain)};
+        if (spki_digest(*certificate) != spki_digest(in_chain))
+            return ChainProblem{"the given " + role + " is " + text(*certificate), text(in_chain)};
+        return std::nullopt;
     }
 
     // The certificate of the key that the report says signed it: the relying party's own for this chip and TCB, else
@@ -247,7 +301,7 @@ class Appraiser {
                        root_);
             return;
         }
-        vek_ = *vek;
+        vek_ = appraisal_.vek = *vek;
         std::string found = "report: ";
         std::optional<VekKind> says;
         if (report.signing_key() == SigningKey::vcek)
@@ -359,16 +413,11 @@ class Appraiser {
             if (!std::ranges::contains(policy_.products, product)) { // then the policy has no minimum: see snp.product
                 continue;
             }
-            const auto at = static_cast<std::size_t>(product);
-            auto minimum = policy_.minimum_tcb[at][static_cast<std::size_t>(kind)];
-            std::string_view anchor = "policy";
-            // what the signed collateral adds only ever raises a level
-            if (const auto &own = want_.endorsements.minimum_tcb[at][static_cast<std::size_t>(kind)]; own) {
-                const Tcb before = minimum.value_or(Tcb{});
-                minimum = tcb_highest(before, *own);
-                if (*minimum != before)
-                    anchor = "collateral";
-            }
+            const auto minimum = wanted_minimum(want_, product, kind);
+            const auto &of_policy =
+                policy_.minimum_tcb[static_cast<std::size_t>(product)][static_cast<std::size_t>(kind)];
+            const std::string_view anchor =
+                minimum.value_or(Tcb{}) == of_policy.value_or(Tcb{}) ? "policy" : "collateral";
             if (minimum)
                 judge(id, tcb_at_least(found, *minimum), text(found), "at least " + text(*minimum), anchor);
             else
@@ -545,6 +594,7 @@ class Appraiser {
         return std::move(appraisal_);
     }
 
+    static constexpr const char *no_claims = "none";
     static constexpr const char *no_id_key = ", in an ID block whose key the policy names";
 
     const Expectations &want_;
@@ -556,6 +606,20 @@ class Appraiser {
 
 Appraisal appraise(ByteView evidence, const Expectations &expectations) {
     return Appraiser{expectations}.run(evidence);
+}
+
+std::optional<Tcb> wanted_minimum(const Expectations &expectations, Product product, TcbKind kind) {
+    const auto at = static_cast<std::size_t>(product);
+    const auto of = static_cast<std::size_t>(kind);
+    const auto &minimum = expectations.policy.minimum_tcb[at][of];
+    // what the signed collateral adds only ever raises a level
+    if (const auto &own = expectations.endorsements.minimum_tcb[at][of])
+        return tcb_highest(minimum.value_or(Tcb{}), *own);
+    return minimum;
+}
+
+Appraisal appraise_report(ByteView report, ByteView certificates, const Expectations &expectations) {
+    return Appraiser{expectations}.run_report(report, certificates);
 }
 
 } // namespace cvmin

@@ -19,16 +19,16 @@ namespace cvmin {
 // Every check, in the order in which a verdict shows them: id, stable name, whether it may be skipped at all.
 // Each is documented in docs/appraisal.md, and a test compares the two lists.
 #define CVMIN_APPRAISAL_TABLE(X)                                                                                       \
-    X(evidence_format, "evidence.format", never)                                                                       \
-    X(claims_format, "claims.format", never)                                                                           \
+    X(evidence_format, "evidence.format", report_only)                                                                 \
+    X(claims_format, "claims.format", report_only)                                                                     \
     X(snp_format, "snp.format", never)                                                                                 \
     X(snp_version, "snp.version", never)                                                                               \
     X(snp_chain, "snp.chain", never)                                                                                   \
     X(snp_revocation, "snp.revocation", by_policy)                                                                     \
     X(snp_signing_key, "snp.signing_key", never)                                                                       \
     X(snp_signature, "snp.signature", never)                                                                           \
-    X(binding_report_data, "binding.report_data", never)                                                               \
-    X(binding_nonce, "binding.nonce", never)                                                                           \
+    X(binding_report_data, "binding.report_data", report_only)                                                         \
+    X(binding_nonce, "binding.nonce", report_only)                                                                     \
     X(binding_exporter, "binding.exporter", by_caller)                                                                 \
     X(binding_key, "binding.key", by_caller)                                                                           \
     X(snp_product, "snp.product", never)                                                                               \
@@ -77,7 +77,8 @@ enum class CheckId : std::uint8_t {
     CVMIN_APPRAISAL_TABLE(X)
 #undef X
 };
-enum class Skipping : std::uint8_t { never, by_caller, by_policy };
+// report_only: never in evidence of ours; a report of another tool has nothing there, or the caller skips it by name.
+enum class Skipping : std::uint8_t { never, report_only, by_caller, by_policy };
 struct CheckKind {
     std::string_view name;
     Skipping skipping;
@@ -126,6 +127,7 @@ struct Expectations {
     // These three are of a connection that we hold, and not of a record or of arguments. Only named in the verdict: a
     // secret is kept from other evidence by release_secret(), which asks the connection itself.
     bool live = false;
+    OrSkip<ByteArray<64>> report_data;      // of appraise_report() only: evidence says by its claims what must be there
     std::vector<Sha384Digest> measurements; // acceptable launch digests; none accepts nothing
     std::string measurement_source;         // for people: "image.json, EPYC-v4, 1 vCPU"
     std::optional<Bytes> emulated_ark;      // DER of an emulated ARK trusted by name
@@ -140,7 +142,8 @@ class Verdict {
     const std::vector<Check> &checks() const { return checks_; }
     // No check failed or could not be made, and those that may never be skipped passed.
     bool accepted() const;
-    bool emulated() const { return emulated_; } // the chain ends at an emulated ARK
+    bool emulated() const { return emulated_; }       // the chain ends at an emulated ARK
+    bool report_only() const { return report_only_; } // about a report by itself, and nobody's connection
     const Check &operator[](CheckId id) const { return checks_[static_cast<std::size_t>(id)]; }
     const Check *find(std::string_view name) const;
 
@@ -148,6 +151,7 @@ class Verdict {
     friend class Appraiser;
     std::vector<Check> checks_; // indexed by CheckId
     bool emulated_ = false;
+    bool report_only_ = false;
 };
 
 class Accepted { // proof that appraise() accepted; carries what a caller may rely on
@@ -172,10 +176,21 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
 struct Appraisal {
     Verdict verdict;
     std::optional<SnpReport> report; // decoded, when it could be
-    std::optional<Accepted> accepted;
+    std::optional<VekCert> vek;      // decoded, when it could be; the chain may still not hold
+    // VEK, ASK or ASVK, ARK: only of a chain that holds.
+    std::vector<std::shared_ptr<const X509Certificate>> chain;
+    std::optional<Accepted> accepted; // never of a report by itself: it speaks of no key and of no connection
 };
 
 // Never an Error: evidence that cannot be read is a failed check ("evidence.format", ...).
 Appraisal appraise(ByteView evidence, const Expectations &expectations);
+
+// A report that another tool fetched, with the certificates that the caller has for it (GHCB table; a given ASK and ARK
+// must be those that the chain goes through). The caller says what REPORT_DATA must be, or skips it by name. The
+// verdict may be accepted(), but nothing is ever released to it.
+Appraisal appraise_report(ByteView report, ByteView certificates, const Expectations &expectations);
+
+// The least TCB that counts for one kind: the policy's and the relying party's own, component by component.
+std::optional<Tcb> wanted_minimum(const Expectations &expectations, Product product, TcbKind kind);
 
 } // namespace cvmin

@@ -44,7 +44,9 @@ Result<std::time_t> parse_time(std::string_view text) {
 }
 
 static std::string headline(const Appraisal &appraisal) {
-    std::string text = appraisal.accepted ? "ACCEPTED" : "REFUSED";
+    std::string text = appraisal.verdict.accepted() ? "ACCEPTED" : "REFUSED";
+    if (appraisal.verdict.report_only())
+        text += " (a report by itself: it ties nobody's connection to this machine)";
     if (appraisal.verdict.emulated())
         text += " (EMULATED: vouched for by an emulated ARK, not by AMD)";
     return text;
@@ -156,7 +158,8 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
                           {"wanted", printable(check.wanted)},
                           {"anchor", check.anchor}});
     return {{"schema", verdict_schema},
-            {"accepted", appraisal.accepted.has_value()},
+            {"subject", appraisal.verdict.report_only() ? "report" : "evidence"},
+            {"accepted", appraisal.verdict.accepted()},
             {"emulated", appraisal.verdict.emulated()},
             {"time", format_time(expectations.now)},
             {"measurement_source", printable(expectations.measurement_source)},

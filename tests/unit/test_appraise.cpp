@@ -340,7 +340,8 @@ static void appraise_never_skips_what_may_not_be_skipped(void **) {
     assert_true(appraisal.accepted.has_value());
     for (std::size_t i = 0; i < check_kinds().size(); ++i) {
         const Check &check = appraisal.verdict.checks()[i];
-        const bool never = check_kinds()[i].skipping == Skipping::never;
+        const Skipping skipping = check_kinds()[i].skipping;
+        const bool never = skipping == Skipping::never || skipping == Skipping::report_only;
         assert_int_equal(check.outcome, never ? Outcome::passed : Outcome::skipped);
         if (!never)
             assert_true(check.anchor == "nothing");
@@ -620,6 +621,71 @@ static void appraise_agrees_with_the_index_of_real_reports(void **) {
     assert_int_equal(seen["Turin"], 1);
 }
 
+// ---- a report by itself ---------------------------------------------------------------------------------------------
+
+static Appraisal appraise_alone(const Case &c, const std::function<void(CertTableParts &)> &change = {}) {
+    const auto evidence = parse_evidence(make_evidence(c)).value();
+    const auto table = parse_cert_table(evidence.certificates).value();
+    CertTableParts parts{.vcek = table.vcek, .vlek = table.vlek, .ask = table.ask, .ark = table.ark, .crl = table.crl};
+    if (change)
+        change(parts);
+    return appraise_report(evidence.report, encode_cert_table(parts), c.want);
+}
+
+static void a_report_by_itself_is_accepted_but_nothing_is_released_to_it(void **) {
+    Case c = good_case();
+    c.want.report_data = parse_snp_report(parse_evidence(make_evidence(c))->report)->report_data;
+    const Appraisal appraisal = appraise_alone(c);
+    if (!appraisal.verdict.accepted())
+        explain(appraisal, c);
+    assert_true(appraisal.verdict.accepted() && appraisal.verdict.report_only());
+    assert_false(appraisal.accepted.has_value());
+    assert_true(appraisal.verdict[CheckId::binding_report_data].outcome == Outcome::passed);
+    assert_true(appraisal.verdict[CheckId::binding_report_data].anchor == "caller");
+    for (const char *const name : {"evidence.format", "claims.format", "binding.nonce", "binding.exporter",
+                                   "binding.key", "claims.runtime_log", "claims.manifest", "claims.ak"})
+        assert_int_equal(appraisal.verdict.find(name)->outcome, Outcome::skipped);
+    assert_int_equal(appraisal.chain.size(), 3);
+    assert_true(verdict_table(appraisal, c.want).starts_with("ACCEPTED (a report by itself"));
+    const Json json = verdict_json(appraisal, c.want);
+    assert_true(json["accepted"] == true && json["subject"] == "report");
+}
+
+static void report_data_of_a_report_by_itself_is_given_or_skipped_by_name(void **) {
+    Case c = good_case();
+    assert_true(with_outcome(appraise_alone(c), Outcome::not_made) == std::set<std::string>{"binding.report_data"});
+    assert_false(appraise_alone(c).verdict.accepted());
+    c.want.report_data = filled<64>(0);
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"binding.report_data"});
+    c.want.report_data = Skip{};
+    assert_true(appraise_alone(c).verdict.accepted());
+    assert_true(appraise_alone(c).verdict[CheckId::binding_report_data].outcome == Outcome::skipped);
+    // of evidence it says nothing: there the claims decide
+    assert_true(appraise_case(c).verdict[CheckId::binding_report_data].outcome == Outcome::passed);
+}
+
+static void a_manifest_cannot_be_demanded_of_a_report_by_itself(void **) {
+    Case c = good_case();
+    c.want.report_data = Skip{};
+    c.want.policy.manifest = filled<32>(1);
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"claims.manifest"});
+}
+
+static void a_given_ask_or_ark_must_be_the_one_of_the_chain(void **) {
+    Case c = good_case();
+    c.want.report_data = Skip{};
+    const Bytes ark = der("ark"), forged = der("ark-same-name"), other = der("ask-other-name");
+    assert_true(appraise_alone(c, [&](CertTableParts &p) { p.ark = ark; }).verdict.accepted());
+    Appraisal appraisal = appraise_alone(c, [&](CertTableParts &p) { p.ark = forged; });
+    assert_false(appraisal.verdict.accepted() || appraisal.verdict.emulated());
+    assert_true(appraisal.verdict[CheckId::snp_chain].found.starts_with("the given ARK is "));
+    assert_true(appraisal.chain.empty());
+    appraisal = appraise_alone(c, [&](CertTableParts &p) { p.ark = ByteView{ark}.first(100); });
+    assert_true(appraisal.verdict[CheckId::snp_chain].outcome == Outcome::failed);
+    appraisal = appraise_alone(c, [&](CertTableParts &p) { p.ask = other; });
+    assert_true(appraisal.verdict[CheckId::snp_chain].outcome == Outcome::failed);
+}
+
 static void recommended_policies_hold_for_real_reports_of_current_firmware(void **) {
     const struct {
         const char *policy, *dir;
@@ -762,6 +828,10 @@ int main() {
         cmocka_unit_test(appraise_agrees_with_the_index_of_real_reports),
         cmocka_unit_test(recommended_policies_hold_for_real_reports_of_current_firmware),
         cmocka_unit_test(appraise_refuses_reports_under_forged_roots),
+        cmocka_unit_test(a_report_by_itself_is_accepted_but_nothing_is_released_to_it),
+        cmocka_unit_test(report_data_of_a_report_by_itself_is_given_or_skipped_by_name),
+        cmocka_unit_test(a_manifest_cannot_be_demanded_of_a_report_by_itself),
+        cmocka_unit_test(a_given_ask_or_ark_must_be_the_one_of_the_chain),
         cmocka_unit_test(verdict_json_equals_the_golden_file),
         cmocka_unit_test(verdict_table_shows_what_people_need),
         cmocka_unit_test(verdict_output_is_printable_whatever_evidence_says),
