@@ -9,8 +9,9 @@ declare -A allowed=(
     [agent-min]="common"
     [host-tools/base]="common"
     [host-tools/appraise]="common host-tools/base"
+    [host-tools/corim]="common host-tools/base host-tools/measure"
     [host-tools/session]="common host-tools/base"
-    [image]="common host-tools/base host-tools/measure"
+    [image]="common host-tools/base host-tools/corim host-tools/measure"
     [host-tools/measure]="common host-tools/base image"
     [qemu]="common host-tools/base host-tools/session host-tools/measure image"
 )
