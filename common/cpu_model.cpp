@@ -21,16 +21,17 @@ constexpr std::uint32_t milan = 0xa00f11;  // 25, 1, 1
 constexpr std::uint32_t genoa = 0xa10f10;  // 25, 17, 0
 constexpr std::uint32_t turin = 0xb00f00;  // 26, 0, 0
 
-// `qemu-system-x86_64 -cpu help` of QEMU 10.0, and of 10.1 to 11 for EPYC-v5, -Rome-v5, -Milan-v3, -Genoa-v2, -Turin.
-// Left out: Opteron_G*, phenom, athlon (no SEV) and Dhyana (not AMD's).
+// `qemu-system-x86_64 -cpu help` of QEMU 10.0; 10.1 added EPYC-v5, -Rome-v5, -Milan-v3, -Genoa-v2 and -Turin (with its
+// v1), and its successors -Milan-v4, -Genoa-v3 and -Turin-v2. A version changes features and caches, never family,
+// model or stepping. Left out: Opteron_G*, phenom, athlon (no SEV) and Dhyana (not AMD's).
 constexpr CpuModel models[] = {
-    {"EPYC", naples},         {"EPYC-Genoa", genoa},  {"EPYC-Genoa-v1", genoa}, {"EPYC-Genoa-v2", genoa},
-    {"EPYC-IBPB", naples},    {"EPYC-Milan", milan},  {"EPYC-Milan-v1", milan}, {"EPYC-Milan-v2", milan},
-    {"EPYC-Milan-v3", milan}, {"EPYC-Rome", rome},    {"EPYC-Rome-v1", rome},   {"EPYC-Rome-v2", rome},
-    {"EPYC-Rome-v3", rome},   {"EPYC-Rome-v4", rome}, {"EPYC-Rome-v5", rome},   {"EPYC-Turin", turin},
-    {"EPYC-Turin-v1", turin}, {"EPYC-v1", naples},    {"EPYC-v2", naples},      {"EPYC-v3", naples},
-    {"EPYC-v4", naples},      {"EPYC-v5", naples},
-};
+    {"EPYC", naples},         {"EPYC-Genoa", genoa},    {"EPYC-Genoa-v1", genoa}, {"EPYC-Genoa-v2", genoa},
+    {"EPYC-Genoa-v3", genoa}, {"EPYC-IBPB", naples},    {"EPYC-Milan", milan},    {"EPYC-Milan-v1", milan},
+    {"EPYC-Milan-v2", milan}, {"EPYC-Milan-v3", milan}, {"EPYC-Milan-v4", milan}, {"EPYC-Rome", rome},
+    {"EPYC-Rome-v1", rome},   {"EPYC-Rome-v2", rome},   {"EPYC-Rome-v3", rome},   {"EPYC-Rome-v4", rome},
+    {"EPYC-Rome-v5", rome},   {"EPYC-Turin", turin},    {"EPYC-Turin-v1", turin}, {"EPYC-Turin-v2", turin},
+    {"EPYC-v1", naples},      {"EPYC-v2", naples},      {"EPYC-v3", naples},      {"EPYC-v4", naples},
+    {"EPYC-v5", naples}};
 static_assert(std::ranges::is_sorted(models, {}, &CpuModel::name));
 
 constexpr std::size_t longest_name = 32; // what is compared of a name that somebody typed

@@ -2,7 +2,7 @@
 
 namespace cvmin {
 
-static Result<void> check_manifest(const ImageManifest &manifest) {
+Result<void> check_launchable(const ImageManifest &manifest) {
     const KernelHashes &hashes = manifest.hashes;
     if (manifest.command_line.contains('\0'))
         return fail(Errc::malformed, "image.cmdline");
@@ -17,16 +17,16 @@ static Result<void> check_manifest(const ImageManifest &manifest) {
 }
 
 Result<BeforeVcpus> predict_before_vcpus(ByteView firmware, const std::optional<KernelHashes> &hashes,
-                                         const std::optional<Sha384Digest> &firmware_digest) {
+                                         const std::optional<Sha384Digest> &firmware_digest, Vmm vmm) {
     CVMIN_TRY(ovmf, parse_ovmf(firmware));
     const LaunchDigest after_firmware = firmware_digest ? LaunchDigest{*firmware_digest} : measure_firmware(firmware);
-    CVMIN_TRY(digest, measure_metadata(after_firmware, ovmf, hashes));
+    CVMIN_TRY(digest, measure_metadata(after_firmware, ovmf, hashes, vmm));
     return BeforeVcpus{digest, ovmf.reset_eip};
 }
 
-Result<BeforeVcpus> predict_before_vcpus(const ImageManifest &manifest, const ImageFiles &files) {
-    CVMIN_CHECK(check_manifest(manifest));
-    return predict_before_vcpus(files.firmware, manifest.hashes);
+Result<BeforeVcpus> predict_before_vcpus(const ImageManifest &manifest, const ImageFiles &files, Vmm vmm) {
+    CVMIN_CHECK(check_launchable(manifest));
+    return predict_before_vcpus(files.firmware, manifest.hashes, std::nullopt, vmm);
 }
 
 Result<Sha384Digest> predict_launch_digest(const BeforeVcpus &before, const VcpuState &vcpu, unsigned vcpus) {
@@ -39,19 +39,24 @@ Result<Sha384Digest> predict_launch_digest(const ImageManifest &manifest, const 
     return predict_launch_digest(before, {model.signature, manifest.guest_features}, vcpus);
 }
 
-Result<std::vector<ReferenceValues>> predict_all(const BeforeVcpus &before, std::uint64_t guest_features) {
+Result<std::vector<ReferenceValues>> predict_all(const BeforeVcpus &before, const VcpuState &state) {
     std::vector<ReferenceValues> all;
     for (const CpuModel &model : cpu_models()) {
-        const auto same = std::ranges::find(all, model.signature, &ReferenceValues::signature);
+        VcpuState vcpu = state;
+        vcpu.signature = state.vmm == Vmm::qemu ? model.signature : 0;
+        const auto same = std::ranges::find(all, vcpu.signature, &ReferenceValues::signature);
         if (same != all.end()) {
             same->models.push_back(model.name);
             continue;
         }
-        CVMIN_TRY(digests, measure_vcpu_counts(before.digest, {max_vcpus, {model.signature, guest_features}},
-                                               before.ap_reset_eip));
-        all.push_back({model.signature, {model.name}, std::move(digests)});
+        CVMIN_TRY(digests, measure_vcpu_counts(before.digest, {max_vcpus, vcpu}, before.ap_reset_eip));
+        all.push_back({vcpu.signature, {model.name}, std::move(digests)});
     }
     return all;
+}
+
+Result<std::vector<ReferenceValues>> predict_all(const BeforeVcpus &before, std::uint64_t guest_features) {
+    return predict_all(before, VcpuState{0, guest_features});
 }
 
 } // namespace cvmin

@@ -1,11 +1,13 @@
-// The launch digest against sev-snp-measure's digests, VMSA pages and hash table; every refusal of the OVMF parser.
-// Expected values come from that project and from the specification, none from our own output.
+// The launch digest against the digests, VMSA pages and hash table of sev-snp-measure and other public tools; every
+// refusal of the OVMF parser. Expected values come from those and from the specification, none from our own output.
 #include "tests/unit/cmocka.hpp"
 
 #include "common/launch.hpp"
 #include "host-tools/base/json.hpp"
 
-#include <functional>
+#include <map>
+
+#include <zstd.h>
 
 using namespace cvmin;
 
@@ -22,10 +24,27 @@ std::string text_of(const Json &object, const char *member) {
     return object.at(member).get<std::string>();
 }
 
+// The file NAME.zst of tests/data, unpacked to the size that `cases` has for it.
+Bytes unpacked(const std::string &name) {
+    for (const Json &firmware : cases().at("firmware")) {
+        if (text_of(firmware, "file") != name)
+            continue;
+        const Bytes packed = test::data(origin + name + ".zst");
+        Bytes bytes(firmware.at("size").get<std::size_t>());
+        if (ZSTD_decompress(bytes.data(), bytes.size(), packed.data(), packed.size()) == bytes.size() &&
+            hex(sha256(bytes)) == text_of(firmware, "sha256"))
+            return bytes;
+    }
+    print_error("%s.zst is not %s\n", name.c_str(), name.c_str());
+    abort();
+}
+
 // A file that the cases name. Debian's firmware is read from the toolchain root, and must be the build named there.
-Bytes input(const std::string &name) {
+Bytes read_input(const std::string &name) {
     if (name == "EMPTY")
         return {};
+    if (name.starts_with("fixtures/svsm"))
+        return unpacked(name);
     if (!name.starts_with("debian:"))
         return test::data(origin + name);
     const std::string file = name.substr(std::string{"debian:"}.size());
@@ -39,28 +58,96 @@ Bytes input(const std::string &name) {
     abort();
 }
 
+// Read once: many cases share a firmware.
+Bytes input(const std::string &name) {
+    static std::map<std::string, Bytes> files;
+    const auto found = files.find(name);
+    return found != files.end() ? found->second : files.emplace(name, read_input(name)).first->second;
+}
+
 Bytes optional_input(const Json &name) {
     return name.is_null() ? Bytes{} : input(name.get<std::string>());
 }
 
+bool has(const Json &object, const char *member) {
+    return object.contains(member) && !object.at(member).is_null();
+}
+
+Vmm vmm_of(const Json &test) {
+    const std::string name = text_of(test, "vmm");
+    constexpr std::pair<std::string_view, Vmm> names[] = {{"qemu", Vmm::qemu},
+                                                          {"ec2", Vmm::ec2},
+                                                          {"ec2-legacy", Vmm::ec2_legacy},
+                                                          {"gce", Vmm::gce},
+                                                          {"krun", Vmm::krun}};
+    for (const auto &[known, vmm] : names)
+        if (name == known)
+            return vmm;
+    print_error("unknown VMM %s\n", name.c_str());
+    abort();
+}
+
+// `fpu` is named only by the variants. Without it, SVSM cases are upstream's, with its slip.
+FpuState fpu_of(const Json &test) {
+    if (test.contains("legacy_vm_type") || (has(test, "fpu") && text_of(test, "fpu") == "zero"))
+        return FpuState::zero;
+    return text_of(test, "mode") == "snp:svsm" && !has(test, "fpu") ? FpuState::mxcsr_only : FpuState::reset;
+}
+
+std::optional<KernelHashes> hashes_of(const Json &test) {
+    if (!has(test, "kernel"))
+        return std::nullopt;
+    const std::string append = has(test, "append") ? text_of(test, "append") : std::string{};
+    return kernel_hashes(optional_input(test.at("kernel")), optional_input(test.at("initrd")), append);
+}
+
+Result<Bytes> snp(const Json &test, const LaunchConfig &config) {
+    const Bytes firmware = input(text_of(test, "ovmf"));
+    const auto hashes = hashes_of(test);
+    if (!has(test, "ovmf_hash_seed")) {
+        CVMIN_TRY(digest, launch_digest(firmware, hashes, config));
+        return to_bytes(digest);
+    }
+    // The firmware's pages are replaced by the seed; its metadata is still read.
+    CVMIN_TRY(seed, parse_hex_exactly<48>(text_of(test, "ovmf_hash_seed"), "seed"));
+    CVMIN_TRY(ovmf, parse_ovmf(firmware));
+    CVMIN_TRY(before, measure_metadata(LaunchDigest{seed}, ovmf, hashes, config.vcpu.vmm));
+    CVMIN_TRY(digest, measure_vcpus(before, config, ovmf.reset_eip));
+    return to_bytes(digest);
+}
+
+Result<Bytes> digest_of(const Json &test) {
+    const std::string mode = text_of(test, "mode");
+    const Bytes firmware = input(text_of(test, "ovmf"));
+    VcpuState vcpu{0, test.at("guest_features"), vmm_of(test), fpu_of(test)};
+    if (has(test, "vcpu_sig"))
+        vcpu.signature = test.at("vcpu_sig");
+    if (mode != "snp")
+        vcpu.sev_features = 1; // upstream has no guest features in the other modes; sev_es_digest clears bit 0
+    const LaunchConfig config{test.at("vcpus"), vcpu};
+    if (mode == "snp")
+        return snp(test, config);
+    if (mode == "snp:svsm") {
+        CVMIN_TRY(before, measure_svsm_before_vcpus(firmware, input(text_of(test, "svsm")),
+                                                    test.at("vars_size").get<std::uint64_t>()));
+        CVMIN_TRY(digest, measure_svsm_vcpus(before.digest, config, before.entry));
+        return to_bytes(digest);
+    }
+    if (mode == "seves") {
+        CVMIN_TRY(digest, sev_es_digest(firmware, hashes_of(test), config));
+        return to_bytes(digest);
+    }
+    if (mode == "sev") {
+        CVMIN_TRY(digest, sev_digest(firmware, hashes_of(test)));
+        return to_bytes(digest);
+    }
+    print_error("unknown mode %s\n", mode.c_str());
+    abort();
+}
+
 // Runs one case; empty: the digest, or the refusal, is the expected one.
 std::string difference(const Json &test) {
-    const Bytes firmware = input(text_of(test, "ovmf"));
-    std::optional<KernelHashes> hashes;
-    if (!test.at("kernel").is_null()) {
-        const std::string append = test.at("append").is_null() ? std::string{} : text_of(test, "append");
-        hashes = kernel_hashes(optional_input(test.at("kernel")), optional_input(test.at("initrd")), append);
-    }
-    const LaunchConfig config{test.at("vcpus"), {test.at("vcpu_sig"), test.at("guest_features")}};
-    Result<Sha384Digest> found = launch_digest(firmware, hashes, config);
-    if (!test.at("ovmf_hash_seed").is_null()) {
-        // The firmware's pages are replaced by the seed; its metadata is still read.
-        const auto seed = parse_hex_exactly<48>(text_of(test, "ovmf_hash_seed"), "seed");
-        const Ovmf ovmf = parse_ovmf(firmware).value();
-        found = measure_metadata(LaunchDigest{seed.value()}, ovmf, hashes).and_then([&](LaunchDigest digest) {
-            return measure_vcpus(digest, config, ovmf.reset_eip);
-        });
-    }
+    const Result<Bytes> found = digest_of(test);
     if (test.contains("expect_error")) {
         if (!found && found.error().code == Errc::unsupported)
             return {};
@@ -71,13 +158,12 @@ std::string difference(const Json &test) {
     return got == wanted ? std::string{} : "wanted " + wanted + ", found " + got;
 }
 
-} // namespace
-
-static void launch_digest_is_that_of_sev_snp_measure(void **) {
+// Runs those of a list of cases with this mode and VMM ("": any); what they are must be as many as `wanted`.
+void run_cases(const char *list, std::string_view mode, std::string_view vmm, unsigned wanted) {
     unsigned run = 0;
     unsigned failed = 0;
-    for (const Json &test : cases().at("cases")) {
-        if (text_of(test, "mode") != "snp" || text_of(test, "vmm") != "qemu")
+    for (const Json &test : cases().at(list)) {
+        if (text_of(test, "mode") != mode || (!vmm.empty() && text_of(test, "vmm") != vmm))
             continue;
         ++run;
         if (const std::string text = difference(test); !text.empty()) {
@@ -86,7 +172,61 @@ static void launch_digest_is_that_of_sev_snp_measure(void **) {
         }
     }
     assert_int_equal(failed, 0);
-    assert_int_equal(run, 39);
+    assert_int_equal(run, wanted);
+}
+
+} // namespace
+
+static void every_list_of_cases_is_run_to_its_end(void **) {
+    // What the tests below add up to: a case of a mode or VMM that none of them names would show here.
+    const std::size_t all = cases().at("cases").size();
+    const std::size_t counted = cases().at("counts").at("cases");
+    const std::size_t variants = cases().at("variant_cases").size();
+    const std::size_t pages = cases().at("vmsa_pages").size();
+    assert_int_equal(all, 39 + 3 + 4 + 3 + 5 + 5);
+    assert_int_equal(all, counted);
+    assert_int_equal(variants, 3 + 2 + 4 + 2);
+    assert_int_equal(pages, 13);
+}
+
+static void launch_digest_is_that_of_sev_snp_measure(void **) {
+    run_cases("cases", "snp", "qemu", 39);
+}
+
+static void launch_digest_under_ec2_is_that_of_sev_snp_measure(void **) {
+    run_cases("cases", "snp", "ec2", 3);
+}
+
+static void launch_digest_under_gce_is_that_of_sev_snp_measure(void **) {
+    run_cases("cases", "snp", "gce", 4);
+}
+
+static void launch_digest_under_an_svsm_is_that_of_sev_snp_measure(void **) {
+    run_cases("cases", "snp:svsm", "qemu", 3);
+}
+
+static void sev_es_digest_is_that_of_sev_snp_measure(void **) {
+    run_cases("cases", "seves", "qemu", 5);
+}
+
+static void sev_digest_is_that_of_sev_snp_measure(void **) {
+    run_cases("cases", "sev", "qemu", 5);
+}
+
+static void ec2_with_rdx_0_is_that_of_the_sev_crate(void **) {
+    run_cases("variant_cases", "snp", "ec2-legacy", 3);
+}
+
+static void krun_is_that_of_the_sev_crate(void **) {
+    run_cases("variant_cases", "snp", "krun", 2);
+}
+
+static void svsm_digest_is_that_of_two_real_launches_and_of_init2(void **) {
+    run_cases("variant_cases", "snp:svsm", "qemu", 4);
+}
+
+static void sev_es_of_the_legacy_vm_type_has_no_fpu_state(void **) {
+    run_cases("variant_cases", "seves", "qemu", 2);
 }
 
 static void firmware_digest_is_upstreams_ovmf_hash(void **) {
@@ -94,8 +234,6 @@ static void firmware_digest_is_upstreams_ovmf_hash(void **) {
     unsigned failed = 0;
     for (const Json &test : cases().at("ovmf_hash_cases")) {
         const std::string name = text_of(test, "ovmf");
-        if (name == "fixtures/svsm_ovmf.fd") // 3.5 MiB, not copied
-            continue;
         ++run;
         if (hex(measure_firmware(input(name)).value()) != text_of(test, "expect_digest")) {
             print_error("%s differs\n", name.c_str());
@@ -103,26 +241,60 @@ static void firmware_digest_is_upstreams_ovmf_hash(void **) {
         }
     }
     assert_int_equal(failed, 0);
-    assert_int_equal(run, 5);
+    assert_int_equal(run, 6);
 }
+
+namespace {
+
+ByteArray<page_size> page_of(const Json &test) {
+    const std::string vmm = text_of(test, "vmm");
+    VcpuState state{test.at("vcpu_sig"), test.at("sev_features")};
+    if (vmm == "qemu+svsm") {
+        state.fpu = FpuState::mxcsr_only; // upstream's slip, see its note
+        return svsm_vmsa_page(state, std::stoul(text_of(test, "rip"), nullptr, 16));
+    }
+    state.vmm = vmm == "ec2" ? Vmm::ec2 : vmm == "gce" ? Vmm::gce : Vmm::qemu;
+    const auto ap_eip = static_cast<std::uint32_t>(std::stoul(text_of(test, "ap_eip"), nullptr, 16));
+    return vmsa_page(state, text_of(test, "role") == "bsp" ? bsp_reset_eip : ap_eip);
+}
+
+} // namespace
 
 static void vmsa_page_is_upstreams_byte_for_byte(void **) {
     unsigned run = 0;
     unsigned failed = 0;
     for (const Json &test : cases().at("vmsa_pages")) {
-        if (text_of(test, "vmm") != "QEMU")
-            continue;
         ++run;
-        const VcpuState state{test.at("vcpu_sig"), test.at("sev_features")};
-        const auto ap_eip = static_cast<std::uint32_t>(std::stoul(text_of(test, "ap_eip"), nullptr, 16));
-        const auto page = vmsa_page(state, text_of(test, "role") == "bsp" ? bsp_reset_eip : ap_eip);
+        const auto page = page_of(test);
         if (!equal(page, input(text_of(test, "file"))) || hex(sha384(page)) != text_of(test, "sha384")) {
             print_error("%s differs\n", text_of(test, "file").c_str());
             ++failed;
         }
     }
     assert_int_equal(failed, 0);
-    assert_int_equal(run, 8);
+    assert_int_equal(run, 13);
+}
+
+static void fpu_state_is_mxcsr_and_fcw_and_only_qemus(void **) {
+    // Offsets 0x408 and 0x410 of the save area (24593); reset values of the x87 FPU and of MXCSR.
+    const auto at = [](const auto &page, std::size_t offset, std::size_t size) {
+        return load_le(ByteView{page}.subspan(offset, size));
+    };
+    struct Row {
+        FpuState state;
+        std::uint64_t mxcsr, fcw;
+    };
+    const Row rows[] = {{FpuState::reset, 0x1f80, 0x37f}, {FpuState::zero, 0, 0}, {FpuState::mxcsr_only, 0x1f80, 0}};
+    unsigned failed = 0;
+    for (const Row &row : rows) {
+        const auto page = vmsa_page({0x800f12, 1, Vmm::qemu, row.state}, bsp_reset_eip);
+        const auto svsm = svsm_vmsa_page({0x800f12, 1, Vmm::qemu, row.state}, 0xfff00000);
+        failed += at(page, 0x408, 4) != row.mxcsr || at(page, 0x410, 2) != row.fcw;
+        failed += at(svsm, 0x408, 4) != row.mxcsr || at(svsm, 0x410, 2) != row.fcw;
+        for (const Vmm vmm : {Vmm::ec2, Vmm::ec2_legacy, Vmm::gce, Vmm::krun})
+            failed += !all_zero(ByteView{vmsa_page({0x800f12, 1, vmm, row.state}, bsp_reset_eip)}.subspan(0x408, 10));
+    }
+    assert_int_equal(failed, 0);
 }
 
 static void hash_table_is_upstreams_byte_for_byte(void **) {
@@ -187,6 +359,9 @@ static void cpu_models_have_the_signatures_of_their_generation(void **) {
     failed += find_cpu_model("EPYC-Milan-v3")->signature != cpu_signature(25, 1, 1);
     failed += find_cpu_model("EPYC-Genoa-v2")->signature != cpu_signature(25, 17, 0);
     failed += find_cpu_model("EPYC-Turin-v1")->signature != cpu_signature(26, 0, 0);
+    failed += find_cpu_model("EPYC-Milan-v4")->signature != cpu_signature(25, 1, 1);
+    failed += find_cpu_model("EPYC-Genoa-v3")->signature != cpu_signature(25, 17, 0);
+    failed += find_cpu_model("EPYC-Turin-v2")->signature != cpu_signature(26, 0, 0);
     assert_true(checked > 100);
     assert_int_equal(failed, 0);
 }
@@ -453,9 +628,20 @@ static void secrets_and_cpuid_count_as_one_page_whatever_their_size(void **) {
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(every_list_of_cases_is_run_to_its_end),
         cmocka_unit_test(launch_digest_is_that_of_sev_snp_measure),
+        cmocka_unit_test(launch_digest_under_ec2_is_that_of_sev_snp_measure),
+        cmocka_unit_test(launch_digest_under_gce_is_that_of_sev_snp_measure),
+        cmocka_unit_test(launch_digest_under_an_svsm_is_that_of_sev_snp_measure),
+        cmocka_unit_test(sev_es_digest_is_that_of_sev_snp_measure),
+        cmocka_unit_test(sev_digest_is_that_of_sev_snp_measure),
+        cmocka_unit_test(ec2_with_rdx_0_is_that_of_the_sev_crate),
+        cmocka_unit_test(krun_is_that_of_the_sev_crate),
+        cmocka_unit_test(svsm_digest_is_that_of_two_real_launches_and_of_init2),
+        cmocka_unit_test(sev_es_of_the_legacy_vm_type_has_no_fpu_state),
         cmocka_unit_test(firmware_digest_is_upstreams_ovmf_hash),
         cmocka_unit_test(vmsa_page_is_upstreams_byte_for_byte),
+        cmocka_unit_test(fpu_state_is_mxcsr_and_fcw_and_only_qemus),
         cmocka_unit_test(hash_table_is_upstreams_byte_for_byte),
         cmocka_unit_test(hash_table_page_refuses_an_area_too_small_or_across_a_page),
         cmocka_unit_test(no_command_line_is_hashed_as_one_nul_and_no_initrd_as_nothing),
