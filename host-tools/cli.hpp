@@ -41,9 +41,11 @@ int cmd_build(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_send(int argc, char **argv);
+int cmd_sign(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 

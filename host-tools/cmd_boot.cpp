@@ -215,8 +215,9 @@ Ending wait_for_agent(const Waiting &w) {
                     return KvmFailed{*failed};
                 Failure failure{Errc::system, *failed + "\nstage reached: " + stage};
                 if (const auto code = json_string(*message, "failed", "supervisor"))
-                    for (const Errc known : {Errc::timed_out, Errc::missing, Errc::mismatch, Errc::unsupported,
-                                             Errc::busy, Errc::out_of_range, Errc::malformed, Errc::refused})
+                    for (const Errc known :
+                         {Errc::timed_out, Errc::missing, Errc::mismatch, Errc::unsupported, Errc::busy,
+                          Errc::out_of_range, Errc::malformed, Errc::refused, Errc::truncated, Errc::trailing})
                         if (*code == name(known))
                             failure.code = known;
                 if (const std::string console = log_tail(w.directory / vm_file::console, 12); !console.empty())
@@ -459,7 +460,7 @@ int dry_run(const Args &args) {
 
 int cmd_boot(int argc, char **argv) {
     Args args;
-    std::string policy, host_data, kernel, append;
+    std::string policy, host_data, kernel, append, id_block, id_auth;
     CLI::App app{"Boot an image as a CVM and wait until its agent answers. Prints the CVM's name.", "cvmin boot"};
     app.add_option("--image", args.options.image_json, "image.json, as cvmin build wrote it")->required();
     app.add_option("--name", args.name, "name of the CVM (default: vm1, vm2, ...)");
@@ -475,6 +476,10 @@ int cmd_boot(int argc, char **argv) {
         ->capture_default_str();
     app.add_option("--policy", policy, "guest policy in hexadecimal (default: the image's)");
     app.add_option("--host-data", host_data, "HOST_DATA of the launch: 32 bytes in hexadecimal");
+    auto *id_block_option =
+        app.add_option("--id-block", id_block,
+                       "signed ID block of the launch: id-blocks.json, or id-block.base64 with --id-auth (cvmin sign)");
+    auto *id_auth_option = app.add_option("--id-auth", id_auth, "its authentication: id-auth.base64");
     app.add_option("--timeout", args.timeout_s, "seconds to wait for the agent")
         ->check(CLI::Range(1u, max_timeout_s))
         ->capture_default_str();
@@ -505,6 +510,10 @@ int cmd_boot(int argc, char **argv) {
             return report_error("boot", Exit::usage, "--host-data: 32 bytes in hexadecimal are wanted");
         args.options.host_data = *value;
     }
+    if (id_block_option->count() != 0)
+        args.options.id_block = id_block;
+    if (id_auth_option->count() != 0)
+        args.options.id_auth = id_auth;
     if (kernel_option->count() != 0)
         args.options.kernel = kernel;
     if (append_option->count() != 0)

@@ -36,6 +36,14 @@ static void print_for_people(const VmInfo &vm) {
         line("", measured == launch.value("digest_predicted", Json(nullptr)) ? "the two are equal" : "THE TWO DIFFER");
     line("guest policy", launch.value("policy", ""));
     line("HOST_DATA", launch.value("host_data", ""));
+    if (const Json id = launch.value("id_block", Json(nullptr)); id.is_object()) {
+        line("ID block: SVN", text_of(id.value("guest_svn", Json(nullptr))));
+        line("ID block: family, image", id.value("family_id", "") + " " + id.value("image_id", ""));
+        line("ID_KEY_DIGEST", text_of(id.value("id_key_digest", Json(nullptr))));
+        line("AUTHOR_KEY_DIGEST", text_of(id.value("author_key_digest", Json(nullptr))));
+    } else {
+        line("ID block", "none");
+    }
     line("hash page",
          launch.value("hash_page", "") +
              (launch.value("hash_page_fits", false) ? "" : " (does NOT fit kernel, initramfs and command line)"));

@@ -29,6 +29,7 @@ int cmd_list(int argc, char **argv) {
                                    {"cpu_model", vm.cpu_model},
                                    {"vcpus", vm.vcpus},
                                    {"memory_mib", vm.details.value("memory_mib", 0u)},
+                                   {"id_block", vm.details.value("launch", Json::object()).value("id_block", Json())},
                                    {"started", vm.details.value("started", "")},
                                    {"image", vm.image_json.native()}});
         print_json(json);

@@ -12,6 +12,8 @@ namespace cvmin {
 static constexpr Command table[] = {
     {"build", "build the CVM image reproducibly and write image.json", cmd_build},
     {"measure", "predict the launch digest that the AMD-SP will report", cmd_measure},
+    {"keygen", "make a P-384 key that signs images or releases", cmd_keygen},
+    {"sign", "sign an ID block: the launch digest, ids and version number", cmd_sign},
     {"boot", "boot an image as a CVM, with SEV-SNP or an emulated launch", cmd_boot},
     {"list", "list the CVMs of this user", cmd_list},
     {"describe", "show one CVM: how it was launched, what it runs on", cmd_describe},

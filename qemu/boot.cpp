@@ -44,6 +44,14 @@ Explained<ByteArray<page_size>> page_for(const Ovmf &ovmf, const KernelHashes &h
     return *page;
 }
 
+// Names in a file that somebody else may have written.
+std::string printable_ascii(std::string text) {
+    for (char &c : text)
+        if (c < 0x20 || c > 0x7e)
+            c = '?';
+    return text;
+}
+
 // A dry run has no directory of a VM to put the probe's file in.
 Explained<void> probe_kvm_somewhere(std::string_view cpu_model) {
     std::string place = (fs::temp_directory_path() / "cvmin-probe-XXXXXX").native();
@@ -53,6 +61,46 @@ Explained<void> probe_kvm_somewhere(std::string_view cpu_model) {
     std::error_code error;
     fs::remove_all(place, error);
     return result;
+}
+
+// The ID block for the launch that is predicted, out of the file or files that were given.
+Explained<SignedIdBlock> choose_id_block(const BootOptions &options, const Sha384Digest &predicted) {
+    const std::string &name = options.id_block->native();
+    const auto text = read_file(*options.id_block, max_id_block_file);
+    if (!text)
+        return explain(text.error(), name);
+    if (text->size() != id_block_size && looks_like_json(*text)) {
+        if (options.id_auth)
+            return explain(Errc::usage, "--id-auth: " + name + " has the authentication in it; leave it out");
+        auto blocks = parse_id_blocks(*text);
+        if (!blocks)
+            return explain(blocks.error(), name);
+        std::string signed_for;
+        for (IdBlockOf &entry : *blocks) {
+            if (entry.signed_block.block.launch_digest == predicted)
+                return std::move(entry.signed_block);
+            signed_for += "\n  " + hex(entry.signed_block.block.launch_digest);
+            if (entry.vcpus != 0)
+                signed_for += "  " + std::to_string(entry.vcpus) + " x " + printable_ascii(entry.vcpu_type);
+        }
+        return explain(Errc::missing, name + ": has no ID block for this launch, whose digest will be\n  " +
+                                          hex(predicted) + "\nIt has blocks for" + signed_for);
+    }
+    if (!options.id_auth)
+        return explain(Errc::usage, "--id-block: " + name + " is a single block, and needs --id-auth beside it");
+    const auto raw = parse_raw_or_base64(*text, id_block_size, "id_block");
+    if (!raw)
+        return explain(raw.error(), name);
+    const auto auth_text = read_file(*options.id_auth, max_id_block_file);
+    if (!auth_text)
+        return explain(auth_text.error(), options.id_auth->native());
+    const auto auth = parse_raw_or_base64(*auth_text, id_auth_size, "id_auth");
+    if (!auth)
+        return explain(auth.error(), options.id_auth->native());
+    auto block = make_signed_id_block(*raw, *auth);
+    if (!block)
+        return explain(block.error(), name);
+    return std::move(*block);
 }
 
 } // namespace
@@ -72,6 +120,9 @@ Explained<BootPlan> make_plan(const BootOptions &options, bool dry_run) {
     if (options.append &&
         (options.append->size() > max_command_line_size || options.append->find('\0') != std::string::npos))
         return explain(Errc::usage, "--append: at most " + std::to_string(max_command_line_size) + " bytes");
+
+    if (options.id_auth && !options.id_block)
+        return explain(Errc::usage, "--id-auth goes with --id-block");
 
     // ---- QEMU and platform
     const auto qemu = find_qemu();
@@ -138,6 +189,19 @@ Explained<BootPlan> make_plan(const BootOptions &options, bool dry_run) {
     }
     if (options.append) // a command line of the image is what the manifest says, and was checked with it
         given.cmdline = kernel_hashes({}, {}, *options.append).cmdline;
+
+    if (options.id_block) {
+        auto block = choose_id_block(options, plan.predicted);
+        if (!block)
+            return std::unexpected(block.error());
+        if (block->block.launch_digest != plan.predicted)
+            plan.notes.push_back("the ID block is for another launch digest than the predicted one: the AMD-SP will "
+                                 "refuse it, unless the launch is altered to fit");
+        if (block->block.policy != plan.policy)
+            plan.notes.push_back("the ID block is for another guest policy than the launch has: the AMD-SP will refuse "
+                                 "it");
+        machine.id_block = std::move(*block);
+    }
 
     // ---- hash page
     const auto ovmf = parse_ovmf(files->firmware);

@@ -25,6 +25,8 @@ struct BootOptions {
     std::string accelerator = "auto";
     std::optional<std::uint64_t> policy; // else the image's
     ByteArray<32> host_data{};
+    // base64 or raw, with id_auth; or id-blocks.json of cvmin sign, of which the block for this launch is taken
+    std::optional<std::filesystem::path> id_block, id_auth;
     // for experiments: another kernel or command line than the image's, another hash page
     std::optional<std::filesystem::path> kernel;
     std::optional<std::string> append;
@@ -48,7 +50,8 @@ struct BootPlan {
 };
 
 // usage: an option; errors of the image's files; unsupported: the policy or the firmware; system: QEMU, or what
-// --platform snp needs, is not here.
+// --platform snp needs, is not here; missing: id-blocks.json has no block for this launch. Whether an ID block fits is
+// not judged here but by the AMD-SP.
 // `dry_run`: what this host lacks becomes a note.
 Explained<BootPlan> make_plan(const BootOptions &options, bool dry_run);
 

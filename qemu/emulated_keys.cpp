@@ -3,8 +3,8 @@
 
 #include "common/hash.hpp"
 #include "common/vek_cert.hpp"
+#include "host-tools/base/mbed.hpp"
 #include "host-tools/base/os.hpp"
-#include "qemu/mbed.hpp"
 
 #include <ctime>
 
@@ -448,10 +448,10 @@ Result<P384Signature> EmulatedKeys::sign(ByteView message) const {
     CVMIN_MBED("emulated_sp.sign", mbedtls_ecdsa_sign(group.get(), r.get(), s.get(), d.get(), u8(ByteView{digest}),
                                                       digest.size(), system_random, nullptr));
     P384Signature signature;
+    const MutableBytes bytes{signature};
+    CVMIN_MBED("emulated_sp.sign", mbedtls_mpi_write_binary(r.get(), u8(bytes), p384_scalar_size));
     CVMIN_MBED("emulated_sp.sign",
-               mbedtls_mpi_write_binary(r.get(), u8(MutableBytes{signature.r}), signature.r.size()));
-    CVMIN_MBED("emulated_sp.sign",
-               mbedtls_mpi_write_binary(s.get(), u8(MutableBytes{signature.s}), signature.s.size()));
+               mbedtls_mpi_write_binary(s.get(), u8(bytes.subspan(p384_scalar_size)), p384_scalar_size));
     return signature;
 }
 

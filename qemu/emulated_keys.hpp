@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/bytes.hpp"
+#include "common/p384.hpp"
 #include "common/secret.hpp"
 #include "common/tcb.hpp"
 
@@ -31,11 +32,6 @@ inline constexpr std::size_t chip_id_size = 64;
 struct EmulatedChain { // DER
     Bytes ark, ask, vcek;
 };
-// An ECDSA P-384 signature, big-endian.
-struct P384Signature {
-    ByteArray<48> r, s;
-};
-
 class EmulatedKeys {
   public:
     static std::filesystem::path directory();                                   // state_directory()/emulated-sp

@@ -2,17 +2,22 @@
 #include "qemu/emulated_sp.hpp"
 
 #include "common/cert_table.hpp"
-#include "qemu/mbed.hpp"
+#include "host-tools/base/mbed.hpp"
 
 namespace cvmin {
 
 namespace {
 
 constexpr std::uint32_t report_version = 5;
+namespace id_block_check { // names of the checks in errors; those of signatures are verify_id_auth's
+constexpr std::string_view version = "id_block.version", launch_digest = "id_block.launch_digest",
+                           policy = "id_block.policy";
+} // namespace id_block_check
+
 constexpr std::uint32_t highest_vmpl = 3;
 constexpr std::uint64_t end_of_memory = std::uint64_t{1} << 52; // the largest physical address of AMD64
 
-void store_signature_part(ByteArray<72> &out, const ByteArray<48> &big_endian) {
+void store_signature_part(ByteArray<72> &out, ByteView big_endian) {
     out = {};
     std::ranges::reverse_copy(big_endian, out.begin());
 }
@@ -105,11 +110,11 @@ Result<void> EmulatedSp::launch_finish(const Finish &finish) {
     if (!finish.id_block.empty()) {
         CVMIN_TRY(block, parse_id_block(finish.id_block));
         if (block.version != id_block_version)
-            return fail(Errc::unsupported, "id_block.version", block.version);
+            return fail(Errc::unsupported, id_block_check::version, block.version);
         if (block.launch_digest != digest_.value())
-            return fail(Errc::mismatch, "id_block.launch_digest");
+            return fail(Errc::mismatch, id_block_check::launch_digest);
         if (block.policy != policy_)
-            return fail(Errc::mismatch, "id_block.policy", block.policy);
+            return fail(Errc::mismatch, id_block_check::policy, block.policy);
         CVMIN_TRY(id_keys, verify_id_auth(finish.id_auth, finish.id_block, finish.author_key_enabled));
         template_.family_id = block.family_id;
         template_.image_id = block.image_id;
@@ -128,6 +133,35 @@ Result<void> EmulatedSp::launch_finish(const Finish &finish) {
     return {};
 }
 
+std::string EmulatedSp::why_refused(const Finish &finish, const Error &error) const {
+    const auto number = [](std::uint64_t value) {
+        char text[19];
+        std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
+        return std::string{text};
+    };
+    std::string text = "the AMD-SP refuses the ID block at launch finish: ";
+    const auto block = parse_id_block(finish.id_block);
+    if (block && error.where == id_block_check::launch_digest)
+        return text + "launch digest: found " + hex(digest_.value()) + " (measured), wanted " +
+               hex(block->launch_digest) + " (ID block)";
+    if (block && error.where == id_block_check::policy)
+        return text + "guest policy: found " + number(policy_) + " (launch), wanted " + number(block->policy) +
+               " (ID block)";
+    if (block && error.where == id_block_check::version)
+        return text + "version: found " + std::to_string(block->version) + ", wanted " +
+               std::to_string(id_block_version);
+    if (finish.id_auth.size() == id_auth_size) {
+        const IdKeys keys = id_auth_claims(finish.id_auth);
+        if (error.where == id_auth_check::id_block_signature)
+            return text + "its signature: found one that does not hold, wanted one by the ID key " +
+                   hex(keys.id_key_digest);
+        if (error.where == id_auth_check::id_key_signature && keys.author_key_digest)
+            return text + "the ID key's signature: found one that does not hold, wanted one by the author key " +
+                   hex(*keys.author_key_digest);
+    }
+    return text + to_string(error);
+}
+
 Result<Bytes> EmulatedSp::make_report(const SpRequest &request) const {
     SnpReport report = template_;
     report.vmpl = request.vmpl;
@@ -135,9 +169,9 @@ Result<Bytes> EmulatedSp::make_report(const SpRequest &request) const {
     auto raw = encode_snp_report(report);
     CVMIN_TRY(signature, keys_.sign(ByteView{raw}.first(snp_report_signed_size)));
     ByteArray<72> part;
-    store_signature_part(part, signature.r);
+    store_signature_part(part, ByteView{signature}.first(p384_scalar_size));
     report_field::signature_r::put(raw, part);
-    store_signature_part(part, signature.s);
+    store_signature_part(part, ByteView{signature}.last(p384_scalar_size));
     report_field::signature_s::put(raw, part);
     return to_bytes(raw);
 }

@@ -6,8 +6,8 @@
 #include "common/launch.hpp"
 #include "common/protocol.hpp"
 #include "common/snp_report.hpp"
+#include "host-tools/signing/id_block.hpp"
 #include "qemu/emulated_keys.hpp"
-#include "qemu/id_block.hpp"
 
 #include <optional>
 
@@ -45,6 +45,9 @@ class EmulatedSp {
     };
     // mismatch: the ID block's digest or policy is not this launch's, or a signature; unsupported: its version.
     Result<void> launch_finish(const Finish &finish);
+
+    // Why launch_finish() refused this ID block, for people: which check, what the launch has and what the block says.
+    std::string why_refused(const Finish &finish, const Error &error) const;
 
     const Sha384Digest &launch_digest() const { return digest_.value(); }
     std::uint64_t policy() const { return policy_; }

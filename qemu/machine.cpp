@@ -1,8 +1,8 @@
 // QEMU command lines, and probing of QEMU, KVM, SEV-SNP and vsock.
 #include "qemu/machine.hpp"
 
+#include "host-tools/base/mbed.hpp"
 #include "qemu/child.hpp"
-#include "qemu/mbed.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -73,6 +73,11 @@ std::vector<std::string> qemu_argv(const Machine &machine) {
                             ",kernel-hashes=" + (machine.kernel_hashes ? "on" : "off");
         if (!all_zero(machine.host_data))
             guest += ",host-data=" + base64(machine.host_data);
+        if (machine.id_block) { // QEMU's qapi/qom.json, SevSnpGuestProperties
+            guest += ",id-block=" + base64(machine.id_block->raw) + ",id-auth=" + base64(machine.id_block->auth);
+            if (machine.id_block->author_key_enabled())
+                guest += ",author-key-enabled=on";
+        }
         option("-object", guest);
         option("-bios", machine.firmware.string());
     } else {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/bytes.hpp"
+#include "host-tools/signing/id_block_file.hpp"
 #include "qemu/explained.hpp"
 #include "qemu/qmp.hpp"
 
@@ -38,6 +39,7 @@ struct Machine {
     unsigned memory_mib = 128;
     std::filesystem::path firmware, kernel, initrd; // absolute
     std::string command_line;
+    std::optional<SignedIdBlock> id_block; // for the AMD-SP, be it real or emulated
     std::filesystem::path qmp_socket;
 
     // emulated

@@ -175,6 +175,19 @@ class Supervising {
 
     // ---- vm.json --------------------------------------------------------------------------------------------------
 
+    // What the ID block says; on the platform snp whether the AMD-SP took it is known once the guest runs.
+    Json id_block_json() const {
+        if (!plan_.machine.id_block)
+            return nullptr;
+        const SignedIdBlock &id = *plan_.machine.id_block;
+        const IdKeys keys = id_auth_claims(id.auth);
+        return {{"family_id", hex(id.block.family_id)},
+                {"image_id", hex(id.block.image_id)},
+                {"guest_svn", id.block.guest_svn},
+                {"id_key_digest", hex(keys.id_key_digest)},
+                {"author_key_digest", keys.author_key_digest ? Json(hex(*keys.author_key_digest)) : Json(nullptr)}};
+    }
+
     Explained<void> write_json() {
         const Machine &m = plan_.machine;
         Json json = {{"schema", vm_json_schema},
@@ -203,6 +216,7 @@ class Supervising {
                           {"policy", policy},
                           {"guest_features", plan_.vcpu.sev_features},
                           {"host_data", hex(plan_.host_data)},
+                          {"id_block", id_block_json()},
                           {"hash_page", plan_.hash_page_choice},
                           {"hash_page_fits", plan_.hash_page_fits}};
         json["console"] = directory_.file(vm_file::console).native();
@@ -387,8 +401,15 @@ class Supervising {
         }
         EmulatedSp::Finish finish;
         finish.host_data = plan_.host_data;
-        if (auto done = step(sp_->launch_finish(finish), "launch finish"); !done)
-            return done;
+        if (plan_.machine.id_block) {
+            finish.id_block = plan_.machine.id_block->raw;
+            finish.id_auth = plan_.machine.id_block->auth;
+            finish.author_key_enabled = plan_.machine.id_block->author_key_enabled();
+        }
+        if (auto finished = sp_->launch_finish(finish); !finished && plan_.machine.id_block)
+            return explain(finished.error().code, sp_->why_refused(finish, finished.error()));
+        else if (!finished)
+            return explain(finished.error(), "launch finish");
         measured_ = sp_->launch_digest();
         return {};
     }

@@ -11,9 +11,10 @@ declare -A allowed=(
     [host-tools/appraise]="common host-tools/base"
     [host-tools/corim]="common host-tools/base host-tools/measure"
     [host-tools/session]="common host-tools/base"
+    [host-tools/signing]="common host-tools/base"
     [image]="common host-tools/base host-tools/corim host-tools/measure"
     [host-tools/measure]="common host-tools/base image"
-    [qemu]="common host-tools/base host-tools/session host-tools/measure image"
+    [qemu]="common host-tools/base host-tools/session host-tools/measure host-tools/signing image"
 )
 # headers that only host code may use: the agent and common do no such I/O and use none of these parts of C++
 banned='^#include <(iostream|fstream|sstream|ostream|istream|regex|thread|mutex|locale|filesystem|future|nlohmann/.*|CLI/.*)>'

@@ -79,6 +79,18 @@ Result<void> write_file(const std::filesystem::path &path, ByteView bytes, mode_
     return {};
 }
 
+Result<void> write_new_file(const std::filesystem::path &path, ByteView bytes, mode_t mode) {
+    UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)};
+    if (!fd)
+        return os_error("write");
+    const auto written = write_all(fd.get(), bytes);
+    if (written && ::fsync(fd.get()) == 0)
+        return {};
+    const auto error = written ? os_error("write") : std::unexpected(written.error());
+    ::unlink(path.c_str());
+    return error;
+}
+
 std::string_view why_not_private(const struct stat &found) {
     if (S_ISLNK(found.st_mode))
         return "is a symbolic link";

@@ -39,6 +39,8 @@ class UniqueFd {
 Result<Bytes> read_file(const std::filesystem::path &path, std::size_t limit);
 // Writes beside the target and renames: the target is whole or unchanged, also on a full disk. system.
 Result<void> write_file(const std::filesystem::path &path, ByteView bytes, mode_t mode = 0644);
+// Makes a file that was not there, with `mode` from the start; it is whole or not there. system (EEXIST: it was there).
+Result<void> write_new_file(const std::filesystem::path &path, ByteView bytes, mode_t mode);
 // Why what lstat found is not a directory of ours that nobody else may write to ("is a symbolic link"); empty: it is
 // one.
 std::string_view why_not_private(const struct stat &found);

@@ -1,5 +1,5 @@
 // ID block and ID_AUTH of a launch: the first 96 bytes are the block, the rest its authentication.
-#include "qemu/id_block.hpp"
+#include "host-tools/signing/id_block.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
     const cvmin::ByteView bytes = std::as_bytes(std::span{data, size});

@@ -4,9 +4,9 @@
 
 #include "common/cert_table.hpp"
 #include "common/vek_cert.hpp"
+#include "host-tools/base/mbed.hpp"
 #include "host-tools/base/os.hpp"
 #include "qemu/emulated_sp.hpp"
-#include "qemu/mbed.hpp"
 
 #include <cstdlib>
 #include <optional>
