@@ -10,6 +10,7 @@ declare -A allowed=(
     [host-tools/base]="common"
     [host-tools/appraise]="common host-tools/base"
     [host-tools/corim]="common host-tools/base host-tools/measure"
+    [host-tools/collateral]="common host-tools/base host-tools/appraise"
     [host-tools/session]="common host-tools/base"
     [host-tools/signing]="common host-tools/base"
     [image]="common host-tools/base host-tools/corim host-tools/measure"
