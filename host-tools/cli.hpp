@@ -41,6 +41,7 @@ int cmd_build(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
