@@ -2,6 +2,8 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/report_input.hpp"
+#include "host-tools/verdict_output.hpp"
 #include "qemu/explained.hpp"
 
 #include <cstdio>
@@ -20,12 +22,14 @@ struct Args {
     std::optional<unsigned> vcpus;
     std::vector<std::string> measurements;
     unsigned timeout_s = default_timeout_s;
-    bool json = false;
+    ReportArgs report;
+    OutputArgs output;
 };
 
 void describe(CLI::App &app, Args &args) {
     app.add_option("evidence", args.evidence, "stored evidence; - is standard input");
     app.add_option("--vm", args.vm, "a running CVM instead: a connection and a nonce of our own");
+    add_report_options(app, args.report);
     app.add_option("--image", args.image, "image.json whose launch digest is wanted");
     app.add_option("--measurement", args.measurements, "a wanted launch digest (hex) instead of --image; repeatable");
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
@@ -45,14 +49,16 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--timeout", args.timeout_s, "with --vm: seconds for the whole exchange")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
-    app.add_flag("--json", args.json, "print the verdict as JSON (schema 1)");
+    add_output_options(app, args.output);
     app.footer(
         "Examples:\n"
         "  cvmin verify --vm vm1 --image out/image.json --policy policies/genoa.json\n"
         "  cvmin verify evidence.cbor --session evidence.cbor.session.json \\\n"
         "      --image out/image.json --policy policies/genoa.json\n"
         "  cvmin verify evidence.cbor --nonce HEX --exporter skip --key skip --measurement HEX \\\n"
-        "      --policy policies/milan.json --time 2026-01-31T12:00:00Z --json\n\n"
+        "      --policy policies/milan.json --time 2026-01-31T12:00:00Z --json\n"
+        "  cvmin verify --report report.bin --vek vcek.der --report-data HEX --measurement HEX \\\n"
+        "      --policy policies/genoa.json\n\n"
         "A session file must be the verifier's own: whoever can write it chooses the nonce, the exporter and the\n"
         "key that the evidence is held against. The verdict names these as the caller's, and not as this\n"
         "connection's.\n\n"
@@ -61,8 +67,20 @@ void describe(CLI::App &app, Args &args) {
 
 std::optional<std::string> usage_problem(const Args &args) {
     const bool live = !args.vm.empty();
-    if (args.evidence.empty() != live)
-        return "wanted either a file of evidence or --vm NAME";
+    if (args.report.given() + live + !args.evidence.empty() != 1)
+        return "wanted one of: a file of evidence, --vm NAME, --report FILE";
+    if (args.report.given()) {
+        if (args.session || args.nonce || args.exporter || args.key)
+            return "a report by itself has no claims: leave --session, --nonce, --exporter and --key out, and say "
+                   "--report-data";
+        if (!args.image.empty() && !args.measurements.empty())
+            return "wanted either --image image.json or --measurement HEX";
+        if (!args.image.empty() && !(args.vcpus && args.vcpu_type))
+            return "--image needs --vcpus and --vcpu-type: each vCPU is part of the launch digest";
+        return std::nullopt;
+    }
+    if (args.report.anything_else())
+        return "--vek, --ask, --ark and --report-data go with --report";
     if (live && (args.session || args.nonce || args.exporter || args.key))
         return "--vm makes a nonce and a connection of its own: leave --session, --nonce, --exporter and --key out";
     if (!live && args.vsock_socket)
@@ -79,7 +97,8 @@ std::optional<std::string> usage_problem(const Args &args) {
 }
 
 struct Input {
-    Bytes evidence;
+    Bytes evidence;        // or a report by itself
+    Bytes certificates;    // beside such a report
     Expectations wanted;   // nonce, binding and time
     std::string vcpu_type; // what the launch digest is predicted for
     unsigned vcpus = 0;
@@ -170,6 +189,19 @@ Explained<Input> live(const Args &args) {
     return input;
 }
 
+Explained<Input> alone(const Args &args) {
+    auto given = read_report_input(args.report);
+    if (!given)
+        return std::unexpected(given.error());
+    Input input;
+    input.evidence = std::move(given->report);
+    input.certificates = std::move(given->certificates);
+    input.wanted.report_data = given->report_data;
+    if (given->intermediate)
+        input.wanted.endorsements.intermediates.push_back(std::move(given->intermediate));
+    return input;
+}
+
 // What the launch digest may be, whose root counts, and when.
 Explained<void> add_references(const Args &args, Input &input) {
     Expectations &wanted = input.wanted;
@@ -223,20 +255,19 @@ int cmd_verify(int argc, char **argv) {
     auto policy = read_policy_file(args.policy);
     if (!policy)
         return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
-    auto input = args.vm.empty() ? stored(args) : live(args);
+    auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args);
     if (!input)
         return report_error(command, input.error());
     if (const auto added = add_references(args, *input); !added)
         return report_error(command, added.error());
     input->wanted.policy = std::move(*policy);
 
-    const Appraisal appraisal = appraise(input->evidence, input->wanted);
-
-    if (args.json)
-        print_json(verdict_json(appraisal, input->wanted));
-    else
-        std::fputs(verdict_table(appraisal, input->wanted).c_str(), stdout);
-    return appraisal.accepted ? Exit::ok : Exit::rejected;
+    const Appraisal appraisal = args.report.given()
+                                    ? appraise_report(input->evidence, input->certificates, input->wanted)
+                                    : appraise(input->evidence, input->wanted);
+    if (const auto given = give_out(appraisal, input->wanted, args.output); !given)
+        return report_error(command, given.error());
+    return appraisal.verdict.accepted() ? Exit::ok : Exit::rejected;
 }
 
 } // namespace cvmin

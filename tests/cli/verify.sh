@@ -126,8 +126,8 @@ chip_id {"signing_key": ["vcek", "vlek"], "csp_id": ["CN=cloud.example"], "chip_
 END
 
 # ---- usage (2) --------------------------------------------------------------------------------------------------
-refuses 2 'either a file of evidence or --vm' "${base[@]}" --measurement "$good"
-refuses 2 'either a file of evidence or --vm' "$evidence" --vm x "${base[@]}" --measurement "$good"
+refuses 2 'one of: a file of evidence, --vm NAME, --report FILE' "${base[@]}" --measurement "$good"
+refuses 2 'one of: a file of evidence, --vm NAME, --report FILE' "$evidence" --vm x "${base[@]}" --measurement "$good"
 refuses 2 'leave --session' --vm x --nonce "$nonce" "${base[@]}" --measurement "$good"
 refuses 2 'either --image image.json or --measurement' "$evidence" --session "$session" "${base[@]}"
 refuses 2 'stored evidence needs' "$evidence" "${base[@]}" --measurement "$good" --nonce "$nonce" --exporter skip
