@@ -119,6 +119,7 @@ class Appraiser {
             accepted.key_ = claims->key;
             accepted.emulated_ = appraisal_.verdict.emulated();
             accepted.measurement_ = report->measurement;
+            accepted.by_signer_ = want_.measurements.empty();
             accepted.nonce_ = want_.nonce;
             if (const auto *exporter = std::get_if<ByteArray<exporter_size>>(&want_.exporter))
                 accepted.exporter_ = *exporter;
@@ -479,10 +480,7 @@ class Appraiser {
 
     // ---- what guest -----------------------------------------------------------------------------------------------
     void guest(const SnpReport &report) {
-        // any other software in the place of ours
-        judge(CheckId::snp_measurement, std::ranges::contains(want_.measurements, report.measurement),
-              hex(report.measurement),
-              joined(want_.measurements, [](const Sha384Digest &digest) { return hex(digest); }), "image builder");
+        measurement(report);
 
         // a guest started with other host-provided configuration than the one agreed
         exact(CheckId::snp_host_data, report.host_data, policy_.host_data);
@@ -507,26 +505,82 @@ class Appraiser {
         else
             skip(CheckId::snp_policy_abi, abi_text(abi));
 
-        // Another signer's image, or an older release of the same signer's (rolled back). parse_policy() refuses such
-        // demands without a key that vouches for the ID block, and here they then never pass.
+        id_block(report);
+    }
+
+    void measurement(const SnpReport &report) {
+        if (want_.signer_vouches && want_.measurements.empty()) {
+            // Software that nobody signed, or somebody else, or a release that is too old. Before it started the guest,
+            // the AMD-SP compared the digest with the one in the ID block and verified the block's signature: the key's
+            // digest is in the report only then.
+            const Signer *signer = policy_.signer ? &*policy_.signer : nullptr;
+            judge(CheckId::snp_measurement, signer != nullptr && signed_by(*signer, report),
+                  hex(report.measurement) + (all_zero(report.id_key_digest) ? ", not signed" : ", signed; see below"),
+                  signer != nullptr ? "any digest that the policy's signer signed, with an SVN of at least " +
+                                          std::to_string(signer->guest_svn_minimum)
+                                    : "a signer in the policy",
+                  "image signer");
+            return;
+        }
+        // any other software in the place of ours
+        judge(CheckId::snp_measurement, std::ranges::contains(want_.measurements, report.measurement),
+              hex(report.measurement),
+              joined(want_.measurements, [](const Sha384Digest &digest) { return hex(digest); }), "image builder");
+    }
+
+    // One of the keys stands in the report, which zeros never do: they mean that there was none.
+    static bool one_of_keys(const std::vector<Sha384Digest> &keys, const Sha384Digest &found) {
+        return !all_zero(found) && std::ranges::contains(keys, found);
+    }
+
+    static bool signed_by(const Signer &signer, const SnpReport &report) {
+        const bool names_a_key = !signer.id_key_digests.empty() || !signer.author_key_digests.empty();
+        const bool id_key = signer.id_key_digests.empty() ? !all_zero(report.id_key_digest)
+                                                          : one_of_keys(signer.id_key_digests, report.id_key_digest);
+        const bool author =
+            signer.author_key_digests.empty() ||
+            (report.author_key_enabled() && one_of_keys(signer.author_key_digests, report.author_key_digest));
+        return names_a_key && id_key && author && report.guest_svn >= signer.guest_svn_minimum &&
+               (!signer.family_id || *signer.family_id == report.family_id) &&
+               (!signer.image_id || *signer.image_id == report.image_id);
+    }
+
+    // Another signer's image, or an older release of the same signer's (rolled back). parse_policy() refuses such
+    // demands without a key that vouches for the ID block, and here they then never pass. What the policy's signer says
+    // and what its single members say must both hold.
+    void id_block(const SnpReport &report) {
+        static const Signer nobody;
+        const Signer &signer = policy_.signer ? *policy_.signer : nobody;
         const bool vouched = id_block_is_vouched_for(policy_);
-        exact(CheckId::snp_family_id, report.family_id, policy_.family_id, vouched);
-        exact(CheckId::snp_image_id, report.image_id, policy_.image_id, vouched);
-        if (policy_.guest_svn_minimum)
-            judge(CheckId::snp_guest_svn, vouched && report.guest_svn >= *policy_.guest_svn_minimum,
-                  std::to_string(report.guest_svn),
-                  "at least " + std::to_string(*policy_.guest_svn_minimum) + (vouched ? "" : no_id_key), "policy");
-        else
+        exact_of_both(CheckId::snp_family_id, report.family_id, policy_.family_id, signer.family_id, vouched);
+        exact_of_both(CheckId::snp_image_id, report.image_id, policy_.image_id, signer.image_id, vouched);
+        if (policy_.guest_svn_minimum || policy_.signer) {
+            const std::uint32_t minimum = std::max(policy_.guest_svn_minimum.value_or(0), signer.guest_svn_minimum);
+            judge(CheckId::snp_guest_svn, vouched && report.guest_svn >= minimum, std::to_string(report.guest_svn),
+                  "at least " + std::to_string(minimum) + (vouched ? "" : no_id_key), "policy");
+        } else {
             skip(CheckId::snp_guest_svn, std::to_string(report.guest_svn));
-        exact(CheckId::snp_id_key_digest, report.id_key_digest, policy_.id_key_digest);
-        const std::string author =
-            hex(report.author_key_digest) + (report.author_key_enabled() ? "" : " (not enabled)");
-        if (policy_.author_key_digest) // bytes that stand there without AUTHOR_KEY_EN were not checked by the AMD-SP
-            judge(CheckId::snp_author_key_digest,
-                  report.author_key_enabled() && report.author_key_digest == *policy_.author_key_digest, author,
-                  hex(*policy_.author_key_digest), "policy");
+        }
+        key(CheckId::snp_id_key_digest, report.id_key_digest, true, policy_.id_key_digest, signer.id_key_digests);
+        // bytes that stand there without AUTHOR_KEY_EN were not checked by the AMD-SP
+        key(CheckId::snp_author_key_digest, report.author_key_digest, report.author_key_enabled(),
+            policy_.author_key_digest, signer.author_key_digests);
+    }
+
+    void key(CheckId id, const Sha384Digest &found, bool enabled, const Skippable<Sha384Digest> &of_policy,
+             const std::vector<Sha384Digest> &of_signer) {
+        const std::string text = hex(found) + (enabled ? "" : " (not enabled)");
+        std::string wanted = of_policy ? hex(*of_policy) : "";
+        if (!of_signer.empty())
+            wanted += (of_policy ? ", and one of " : "one of ") +
+                      joined(of_signer, [](const Sha384Digest &digest) { return hex(digest); });
+        if (wanted.empty())
+            skip(id, text);
         else
-            skip(CheckId::snp_author_key_digest, author);
+            judge(id,
+                  enabled && (!of_policy || found == *of_policy) &&
+                      (of_signer.empty() || one_of_keys(of_signer, found)),
+                  text, wanted, "policy");
     }
 
     // ---- what the agent says beyond its key -----------------------------------------------------------------------
@@ -571,6 +625,14 @@ class Appraiser {
             judge(id, vouched && found == *wanted, hex(found), hex(*wanted) + (vouched ? "" : no_id_key), "policy");
         else
             skip(id, hex(found));
+    }
+    template <std::size_t N>
+    void exact_of_both(CheckId id, const ByteArray<N> &found, const Skippable<ByteArray<N>> &one,
+                       const Skippable<ByteArray<N>> &other, bool vouched) {
+        if (one && other && *one != *other)
+            fail_check(id, hex(found), hex(*one) + " and " + hex(*other), "policy"); // cannot be met
+        else
+            exact(id, found, one ? one : other, vouched);
     }
     // The checks of a bit table follow each other in CVMIN_APPRAISAL_TABLE in the table's order (a test compares
     // names).

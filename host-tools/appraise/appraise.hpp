@@ -94,9 +94,9 @@ struct Check {
     Outcome outcome = Outcome::not_made;
     std::string found;
     std::string wanted;
-    // on whose word `wanted` rests: "AMD ARK", "EMULATED ARK", "image builder", "this connection", "caller", "policy",
-    // "collateral" (the relying party's signed file), "evidence" (it only has to agree with itself), "nothing"
-    // (skipped, or not made)
+    // on whose word `wanted` rests: "AMD ARK", "EMULATED ARK", "image builder", "image signer", "this connection",
+    // "caller", "policy", "collateral" (the relying party's signed file), "evidence" (it only has to agree with
+    // itself), "nothing" (skipped, or not made)
     std::string_view anchor = "nothing";
 };
 
@@ -128,7 +128,8 @@ struct Expectations {
     // secret is kept from other evidence by release_secret(), which asks the connection itself.
     bool live = false;
     OrSkip<ByteArray<64>> report_data;      // of appraise_report() only: evidence says by its claims what must be there
-    std::vector<Sha384Digest> measurements; // acceptable launch digests; none accepts nothing
+    std::vector<Sha384Digest> measurements; // acceptable launch digests; none accepts nothing, unless
+    bool signer_vouches = false;            // the caller says so, and policy.signer signed whatever was launched
     std::string measurement_source;         // for people: "image.json, EPYC-v4, 1 vCPU"
     std::optional<Bytes> emulated_ark;      // DER of an emulated ARK trusted by name
     Policy policy;
@@ -158,7 +159,8 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
   public:
     const PublicKey &key() const { return key_; } // the agent's TLS key
     bool emulated() const { return emulated_; }
-    const Sha384Digest &measurement() const { return measurement_; } // the launch digest that was found and wanted
+    const Sha384Digest &measurement() const { return measurement_; } // the launch digest: wanted, or signed for
+    bool by_signer() const { return by_signer_; } // no launch digest was wanted, but a signature of the policy's signer
     const Bytes &nonce() const { return nonce_; }
     // What binding.exporter compared; nothing where it was skipped.
     const std::optional<ByteArray<exporter_size>> &exporter() const { return exporter_; }
@@ -168,6 +170,7 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
     Accepted() = default;
     PublicKey key_{};
     bool emulated_ = false;
+    bool by_signer_ = false;
     Sha384Digest measurement_{};
     Bytes nonce_;
     std::optional<ByteArray<exporter_size>> exporter_;

@@ -44,6 +44,13 @@ class Object {
             return refuse(Errc::missing, path(name));
         return Value{&*found, path(name)};
     }
+    std::optional<Value> optional_member(std::string_view name) {
+        read_.emplace(name);
+        const auto found = value_.json->find(std::string{name});
+        if (found == value_.json->end())
+            return std::nullopt;
+        return Value{&*found, path(name)};
+    }
     Parsed<void> finish() const {
         for (const auto &[name, value] : value_.json->items()) {
             if (name == "comment" ? !value.is_string() : !read_.contains(name))
@@ -131,6 +138,14 @@ Parsed<VekKind> signing_key(const Value &value) {
 Parsed<std::uint32_t> number_32(const Value &value) {
     CVMIN_TRY(n, number(value, 0xffffffff));
     return static_cast<std::uint32_t>(n);
+}
+
+// The digest of a key. Zeros stand in every report without an ID block.
+Parsed<Sha384Digest> key_digest(const Value &value) {
+    CVMIN_TRY(digest, bytes<48>(value));
+    if (all_zero(digest))
+        return refuse(Errc::out_of_range, value.path);
+    return digest;
 }
 
 Parsed<std::uint32_t> privilege_level(const Value &value) {
@@ -224,6 +239,33 @@ std::unexpected<PolicyError> proves_nothing(std::string_view member, std::string
     return std::unexpected(PolicyError{Error{Errc::mismatch, "policy"}, std::string{member}, why});
 }
 
+Parsed<Signer> signer(const Value &value) {
+    CVMIN_TRY(object, Object::of(value));
+    const auto keys = [&object](std::string_view name) -> Parsed<std::vector<Sha384Digest>> {
+        CVMIN_TRY(member, object.member(name));
+        CVMIN_TRY(digests, skippable(member, [](const Value &v) { return list(v, true, key_digest); }));
+        return digests.value_or(std::vector<Sha384Digest>{});
+    };
+    Signer out;
+    CVMIN_TRY(id_keys, keys("id_key_digest"));
+    CVMIN_TRY(author_keys, keys("author_key_digest"));
+    CVMIN_TRY(family_value, object.member("family_id"));
+    CVMIN_TRY(family, skippable(family_value, bytes<16>));
+    CVMIN_TRY(image_value, object.member("image_id"));
+    CVMIN_TRY(image, skippable(image_value, bytes<16>));
+    CVMIN_TRY(svn_value, object.member("guest_svn_minimum"));
+    CVMIN_TRY(svn, number_32(svn_value));
+    CVMIN_CHECK(object.finish());
+    out.id_key_digests = std::move(id_keys);
+    out.author_key_digests = std::move(author_keys);
+    out.family_id = family;
+    out.image_id = image;
+    out.guest_svn_minimum = svn;
+    if (out.id_key_digests.empty() && out.author_key_digests.empty())
+        return proves_nothing(value.path, "names no signer: id_key_digest and author_key_digest are both \"skip\"");
+    return out;
+}
+
 // Demands that a hostile host can meet as they stand: worse than "skip", because a verdict would call them passed.
 Parsed<void> check_meaning(const Policy &policy) {
     const std::pair<std::string_view, bool> id_block[] = {
@@ -286,6 +328,10 @@ Parsed<Policy> read_policy(const Json &json) {
     CVMIN_CHECK(read("guest_svn_minimum", maybe(number_32), policy.guest_svn_minimum));
     CVMIN_CHECK(read("id_key_digest", maybe(bytes<48>), policy.id_key_digest));
     CVMIN_CHECK(read("author_key_digest", maybe(bytes<48>), policy.author_key_digest));
+    if (const auto value = root.optional_member("signer")) {
+        CVMIN_TRY(parsed, signer(*value));
+        policy.signer = std::move(parsed);
+    }
     {
         CVMIN_TRY(value, root.member("minimum_tcb"));
         CVMIN_CHECK(read_minimum_tcb(value, policy));

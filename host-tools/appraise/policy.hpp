@@ -54,6 +54,15 @@ struct AbiVersion {
 
 template <class T> using Skippable = std::optional<T>; // nothing: "skip" is written in the policy
 
+// Who may vouch for the launch digest in the place of a digest that the relying party knows. All of it must hold.
+struct Signer {
+    std::vector<Sha384Digest> id_key_digests;     // one of these signed the ID block; empty: "skip"
+    std::vector<Sha384Digest> author_key_digests; // one of these signed the ID key; empty: "skip"; never both are
+    Skippable<ByteArray<16>> family_id;
+    Skippable<ByteArray<16>> image_id;
+    std::uint32_t guest_svn_minimum = 0;
+};
+
 // A default-constructed policy allows no product and no report version, so nothing passes under it.
 struct Policy {
     std::vector<Product> products;
@@ -71,6 +80,7 @@ struct Policy {
     Skippable<std::uint32_t> guest_svn_minimum;
     Skippable<Sha384Digest> id_key_digest;
     Skippable<Sha384Digest> author_key_digest;
+    std::optional<Signer> signer; // the one member that a file may leave out: then only a known launch digest counts
     // by product and kind of TCB; products that `products` does not name are "skip" and never looked at
     std::array<std::array<Skippable<Tcb>, tcb_kind_count>, all_products.size()> minimum_tcb;
     std::array<Skippable<bool>, platform_info_bits.size()> platform_info;
@@ -84,7 +94,7 @@ struct Policy {
 
 // Of these members of the ID block anyone may choose the value, the host too, unless one of its keys is demanded.
 inline bool id_block_is_vouched_for(const Policy &policy) {
-    return policy.id_key_digest || policy.author_key_digest;
+    return policy.id_key_digest || policy.author_key_digest || policy.signer;
 }
 
 struct PolicyError {
@@ -94,9 +104,9 @@ struct PolicyError {
 };
 std::string to_string(const PolicyError &error);
 
-// missing: a member; malformed: another type, an unknown or doubled member; unsupported: schema, or a value that this
-// version cannot check; out_of_range: a number, a length, an empty list; mismatch: a demand that proves nothing beside
-// another member's value.
+// missing: a member (other than signer); malformed: another type, an unknown or doubled member; unsupported: schema, or
+// a value that this version cannot check; out_of_range: a number, a length, an empty list; mismatch: a demand that
+// proves nothing beside another member's value.
 std::expected<Policy, PolicyError> parse_policy(ByteView text);
 
 } // namespace cvmin

@@ -483,6 +483,163 @@ static void a_vlek_without_a_chip_never_matches_a_chip_list(void **) {
     assert_int_equal(appraise_case(c).verdict.find("snp.chip_id.allowed")->outcome, Outcome::failed);
 }
 
+// ---- a signer in the place of a launch digest --------------------------------------------------------------------------
+
+static Case signed_case() {
+    Case c = good_case();
+    c.want.measurements.clear();
+    c.want.signer_vouches = true;
+    c.want.measurement_source = "the policy's signer";
+    c.want.policy.signer = Signer{.id_key_digests = {filled<48>(0x1b), c.report.id_key_digest},
+                                  .author_key_digests = {},
+                                  .family_id = {},
+                                  .image_id = {},
+                                  .guest_svn_minimum = 7};
+    return c;
+}
+
+static void appraise_accepts_what_a_pinned_signer_signed(void **) {
+    const std::vector<std::pair<const char *, Change>> cases = {
+        {"by the ID key", [](Case &) {}},
+        {"whatever digest", [](Case &c) { c.report.measurement = filled<48>(0x99); }},
+        {"a higher SVN", [](Case &c) { c.report.guest_svn = 0xffffffff; }},
+        {"by the author key, whatever the ID key",
+         [](Case &c) {
+             c.want.policy.signer->id_key_digests.clear();
+             c.want.policy.signer->author_key_digests = {c.report.author_key_digest};
+             c.report.id_key_digest = filled<48>(0x77);
+         }},
+        {"without an author key, which nobody asked for",
+         [](Case &c) {
+             c.report.key_info = 0;
+             c.report.author_key_digest = {};
+         }},
+        {"both keys, family and image",
+         [](Case &c) {
+             c.want.policy.signer->author_key_digests = {c.report.author_key_digest};
+             c.want.policy.signer->family_id = c.report.family_id;
+             c.want.policy.signer->image_id = c.report.image_id;
+         }},
+        {"and single members that agree",
+         [](Case &c) {
+             c.want.policy.id_key_digest = c.report.id_key_digest;
+             c.want.policy.family_id = c.report.family_id;
+             c.want.policy.guest_svn_minimum = 3;
+         }},
+    };
+    for (const auto &[what, change] : cases) {
+        Case c = signed_case();
+        change(c);
+        const Appraisal appraisal = appraise_case(c);
+        if (!appraisal.accepted) {
+            print_error("%s:\n", what);
+            explain(appraisal, c);
+        }
+        assert_true(appraisal.accepted.has_value());
+        assert_true(appraisal.accepted->by_signer());
+        assert_true(appraisal.accepted->measurement() == c.report.measurement);
+        assert_true(appraisal.verdict.find("snp.measurement")->anchor == "image signer");
+    }
+    const Case digest = good_case();
+    assert_false(appraise_case(digest).accepted->by_signer());
+    assert_true(appraise_case(digest).verdict.find("snp.measurement")->anchor == "image builder");
+}
+
+static void appraise_refuses_what_the_pinned_signer_did_not_sign(void **) {
+    using Names = std::set<std::string>;
+    const std::vector<std::tuple<const char *, Names, Change>> cases = {
+        {"another ID key",
+         {"snp.measurement", "snp.id_key_digest"},
+         [](Case &c) { c.report.id_key_digest = filled<48>(0x77); }},
+        {"no ID block at all",
+         {"snp.measurement", "snp.id_key_digest", "snp.guest_svn"},
+         [](Case &c) {
+             c.report.id_key_digest = c.report.author_key_digest = {};
+             c.report.key_info = 0;
+             c.report.guest_svn = 0;
+             c.report.family_id = c.report.image_id = {};
+         }},
+        {"no ID block, and zeros among the pinned keys",
+         {"snp.measurement", "snp.id_key_digest"},
+         [](Case &c) {
+             c.report.id_key_digest = {};
+             c.want.policy.signer->id_key_digests = {Sha384Digest{}};
+         }},
+        {"no ID block, and an author key pinned",
+         {"snp.measurement"},
+         [](Case &c) {
+             c.report.id_key_digest = {};
+             c.want.policy.signer->id_key_digests.clear();
+             c.want.policy.signer->author_key_digests = {c.report.author_key_digest};
+         }},
+        {"a lower SVN", {"snp.measurement", "snp.guest_svn"}, [](Case &c) { c.report.guest_svn = 6; }},
+        {"another author key",
+         {"snp.measurement", "snp.author_key_digest"},
+         [](Case &c) { c.want.policy.signer->author_key_digests = {filled<48>(0x77)}; }},
+        {"the author key's digest without its bit",
+         {"snp.measurement", "snp.author_key_digest"},
+         [](Case &c) {
+             c.want.policy.signer->author_key_digests = {c.report.author_key_digest};
+             c.report.key_info = 0;
+         }},
+        {"an author key of zeros",
+         {"snp.measurement", "snp.author_key_digest"},
+         [](Case &c) {
+             c.report.author_key_digest = {};
+             c.want.policy.signer->author_key_digests = {Sha384Digest{}};
+         }},
+        {"another family",
+         {"snp.measurement", "snp.family_id"},
+         [](Case &c) { c.want.policy.signer->family_id = filled<16>(0xf2); }},
+        {"another image",
+         {"snp.measurement", "snp.image_id"},
+         [](Case &c) { c.want.policy.signer->image_id = filled<16>(0x1e); }},
+        {"a signer that names no key", {"snp.measurement"}, [](Case &c) { c.want.policy.signer->id_key_digests.clear(); }},
+        {"no signer in the policy", {"snp.measurement"}, [](Case &c) { c.want.policy.signer.reset(); }},
+        {"nobody said that a signer will do", {"snp.measurement"}, [](Case &c) { c.want.signer_vouches = false; }},
+        {"a launch digest was wanted as well",
+         {"snp.measurement"},
+         [](Case &c) { c.want.measurements = {filled<48>(0xbb)}; }},
+        {"a single member demands another key",
+         {"snp.id_key_digest"},
+         [](Case &c) { c.want.policy.id_key_digest = filled<48>(0x1b); }},
+        {"a single member demands another family",
+         {"snp.family_id"},
+         [](Case &c) {
+             c.want.policy.signer->family_id = c.report.family_id;
+             c.want.policy.family_id = filled<16>(0xf2);
+         }},
+        {"a single member demands a higher SVN",
+         {"snp.guest_svn"},
+         [](Case &c) { c.want.policy.guest_svn_minimum = 8; }},
+        {"a debug guest, signed", {"snp.policy.debug"}, [](Case &c) { c.report.policy |= 1u << 19; }},
+        {"a report that was changed after signing",
+         {"snp.signature"},
+         [](Case &c) { c.after_signing = [](Bytes &b) { b[0x90] ^= std::byte{1}; }; }},
+    };
+    for (const auto &[what, names, change] : cases) {
+        Case c = signed_case();
+        change(c);
+        const Appraisal appraisal = appraise_case(c);
+        if (appraisal.accepted || with_outcome(appraisal, Outcome::failed) != names) {
+            print_error("%s:\n", what);
+            explain(appraisal, c);
+        }
+        assert_false(appraisal.accepted.has_value());
+        assert_true(with_outcome(appraisal, Outcome::failed) == names);
+    }
+}
+
+static void a_signer_in_the_policy_counts_beside_a_launch_digest_too(void **) {
+    Case c = signed_case();
+    c.want.signer_vouches = false;
+    c.want.measurements = {c.report.measurement};
+    assert_true(appraise_case(c).accepted.has_value());
+    assert_false(appraise_case(c).accepted->by_signer());
+    c.report.guest_svn = 6;
+    assert_true(with_outcome(appraise_case(c), Outcome::failed) == std::set<std::string>{"snp.guest_svn"});
+}
+
 // ---- changed evidence -----------------------------------------------------------------------------------------------
 
 static void appraise_refuses_every_flipped_bit_of_the_report(void **) {
@@ -821,6 +978,9 @@ int main() {
         cmocka_unit_test(appraise_accepts_what_a_policy_names),
         cmocka_unit_test(a_vlek_never_passes_without_a_provider),
         cmocka_unit_test(a_vlek_without_a_chip_never_matches_a_chip_list),
+        cmocka_unit_test(appraise_accepts_what_a_pinned_signer_signed),
+        cmocka_unit_test(appraise_refuses_what_the_pinned_signer_did_not_sign),
+        cmocka_unit_test(a_signer_in_the_policy_counts_beside_a_launch_digest_too),
         cmocka_unit_test(appraise_refuses_every_flipped_bit_of_the_report),
         cmocka_unit_test(appraise_refuses_changed_bytes_around_the_report),
         cmocka_unit_test(appraise_refuses_truncated_evidence),

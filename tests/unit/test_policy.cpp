@@ -303,6 +303,62 @@ static void unknown_bits_have_names_that_a_policy_can_say(void **) {
     assert_true(unknown_bits(raw, report, Product::milan) == std::vector<std::string>{"!policy.17"});
 }
 
+static Json with_signer() {
+    Json json = shipped("genoa");
+    json["signer"] = {{"comment", "the release key and the one before it"},
+                      {"id_key_digest", {std::string(96, 'a'), "0x" + std::string(96, 'b')}},
+                      {"author_key_digest", "skip"},
+                      {"family_id", std::string(32, 'c')},
+                      {"image_id", "skip"},
+                      {"guest_svn_minimum", 4}};
+    return json;
+}
+
+static void a_signer_is_read(void **) {
+    assert_false(read(shipped("genoa")).value().signer.has_value());
+    const Policy policy = read(with_signer()).value();
+    assert_int_equal(policy.signer->id_key_digests.size(), 2);
+    assert_true(hex(policy.signer->id_key_digests[1]) == std::string(96, 'b'));
+    assert_true(policy.signer->author_key_digests.empty() && !policy.signer->image_id);
+    assert_true(hex(*policy.signer->family_id) == std::string(32, 'c'));
+    assert_int_equal(policy.signer->guest_svn_minimum, 4);
+    // it vouches for the ID block, whose values may then be demanded
+    Json json = with_signer();
+    json["guest_svn_minimum"] = 5;
+    assert_true(read(json).has_value());
+}
+
+static void a_signer_that_is_not_whole_is_refused(void **) {
+    const auto refused = [](const char *member, const Json &value) {
+        Json json = with_signer();
+        json["signer"][member] = value;
+        return refusal(json);
+    };
+    for (const char *const member :
+         {"id_key_digest", "author_key_digest", "family_id", "image_id", "guest_svn_minimum"}) {
+        Json json = with_signer();
+        json["signer"].erase(member);
+        const PolicyError error = refusal(json);
+        assert_true(error.error.code == Errc::missing && error.member == std::string{"signer."} + member);
+        assert_int_equal(refused(member, 1.5).error.code, Errc::malformed);
+    }
+    assert_int_equal(refused("guest_svn_minimum", "skip").error.code, Errc::malformed);
+    assert_int_equal(refused("guest_svn_minimum", 0x100000000).error.code, Errc::out_of_range);
+    assert_int_equal(refused("more", 1).error.code, Errc::malformed);
+    assert_int_equal(refused("id_key_digest", Json::array()).error.code, Errc::out_of_range);
+    assert_int_equal(refused("id_key_digest", {std::string(94, 'a')}).error.code, Errc::out_of_range);
+    assert_int_equal(refused("id_key_digest", std::string(96, 'a')).error.code, Errc::malformed); // not a list
+    // zeros are what a report without an ID block has
+    const PolicyError zeros = refused("id_key_digest", {std::string(96, '0')});
+    assert_true(zeros.error.code == Errc::out_of_range && zeros.member == "signer.id_key_digest[0]");
+    const PolicyError nobody = refused("id_key_digest", "skip");
+    assert_true(nobody.error.code == Errc::mismatch && nobody.member == "signer");
+    assert_true(to_string(nobody).contains("names no signer"));
+    Json json = with_signer();
+    json["signer"] = "skip"; // left out, or whole
+    assert_int_equal(refusal(json).error.code, Errc::malformed);
+}
+
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(shipped_policies_say_what_they_ask_for),
@@ -317,6 +373,8 @@ int main() {
         cmocka_unit_test(parse_policy_refuses_what_is_no_policy),
         cmocka_unit_test(parse_policy_refuses_a_member_that_is_there_twice),
         cmocka_unit_test(unknown_bits_have_names_that_a_policy_can_say),
+        cmocka_unit_test(a_signer_is_read),
+        cmocka_unit_test(a_signer_that_is_not_whole_is_refused),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
