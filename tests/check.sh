@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$CVMIN_SRC"
 git config --global --get-all safe.directory 2>/dev/null | grep -qxF "$CVMIN_SRC" || export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
 
-mapfile -t sources < <(git ls-files -- '*.cpp' '*.hpp')
+mapfile -t sources < <(git ls-files -- '*.[ch]' '*.cpp' '*.hpp' ':!toolchain')
 mapfile -t scripts < <(git ls-files -- dev .ci/run '*.sh')
 
 note "check: format of ${#sources[@]} files"
@@ -31,7 +31,7 @@ tidy_one() {
     touch "$stamp"
 }
 export -f tidy_one sha256_of
-git ls-files -- 'common/*.cpp' 'agent-min/*.cpp' 'host-tools/*.cpp' 'image/*.cpp' 'qemu/*.cpp' |
+git ls-files -- 'common/*.cpp' 'agent-min/*.cpp' 'host-tools/*.cpp' 'image/*.cpp' 'library/*.cpp' 'qemu/*.cpp' |
     while read -r file; do grep -qF "/$file\"" build/host/compile_commands.json && printf '%s\n' "$file"; done |
     xargs -P "${CVMIN_JOBS:-2}" -I{} bash -c 'tidy_one "$1" "$2"' tidy {} "$common_key" ||
     die 1 "clang-tidy found something"

@@ -13,6 +13,7 @@ declare -A allowed=(
     [host-tools/collateral]="common host-tools/base host-tools/appraise"
     [host-tools/session]="common host-tools/base"
     [host-tools/signing]="common host-tools/base"
+    [library]="common"
     [image]="common host-tools/base host-tools/corim host-tools/measure"
     [host-tools/measure]="common host-tools/base image"
     [qemu]="common host-tools/base host-tools/session host-tools/measure host-tools/signing image"
@@ -47,6 +48,6 @@ while read -r file; do
         echo "layers: $file includes a header that $from must not use"
         status=1
     fi
-done < <(git ls-files -- 'common/*.[ch]pp' 'agent-min/*.[ch]pp' 'host-tools/*.[ch]pp' 'image/*.[ch]pp' 'qemu/*.[ch]pp')
+done < <(git ls-files -- 'common/*.[ch]pp' 'agent-min/*.[ch]pp' 'host-tools/*.[ch]pp' 'image/*.[ch]pp' 'library/*.[ch]pp' 'qemu/*.[ch]pp')
 [ $count -gt 20 ] || { echo "layers: only $count files were seen"; status=1; }
 exit $status
