@@ -342,14 +342,19 @@ OrReported<void> read_svsm(const Args &args, Inputs &inputs) {
     if (!svsm)
         return std::unexpected(svsm.error());
     inputs.svsm = std::move(*svsm);
+    if (const auto parsed = parse_svsm(inputs.svsm); !parsed)
+        return failure(parsed.error(), *args.svsm);
     if (args.vars_size) {
         inputs.vars_size = *args.vars_size;
-        return {};
+    } else {
+        auto vars = read(*args.vars_file, max_vars_size); // it is not measured, its size is
+        if (!vars)
+            return std::unexpected(vars.error());
+        inputs.vars_size = vars->size();
     }
-    auto vars = read(*args.vars_file, max_vars_size); // it is not measured, its size is
-    if (!vars)
-        return std::unexpected(vars.error());
-    inputs.vars_size = vars->size();
+    if (const auto regions = svsm_launch_regions(inputs.firmware.size(), {}, inputs.svsm.size(), inputs.vars_size);
+        !regions)
+        return failure(regions.error(), args.vars_file.value_or("--vars-size"));
     return {};
 }
 
