@@ -86,8 +86,8 @@ for case in json.load(open(os.path.join(data, "cases.json")))[which]:
 EOF
 }
 export CVMIN_QUIET=1
-run_cases() { # $list of cases.json, of which $wanted are DIGESTS/REFUSALS
-    local digests=0 refused=0 line outcome signature type
+run_cases() { # run_cases LIST DIGESTS/REFUSALS
+    local list=$1 wanted=$2 digests=0 refused=0 line outcome signature type
     while read -r line; do
         eval "set -- $line"
         outcome=$1 signature=$2 type=$3
@@ -108,8 +108,8 @@ run_cases() { # $list of cases.json, of which $wanted are DIGESTS/REFUSALS
     done < <(LC_ALL=C.UTF-8 PYTHONIOENCODING=utf-8 cases "$list")
     [ "$digests/$refused" = "$wanted" ] || complain "$list: other numbers of cases than expected: $digests/$refused"
 }
-list=cases wanted=55/4 run_cases
-list=variant_cases wanted=11/0 run_cases
+run_cases cases 55/4
+run_cases variant_cases 11/0
 unset CVMIN_QUIET
 gives 086e2e9149ebf45abdc3445fba5b2da8270bdbb04094d7a2c37faaa4b24af3aa16aff8c374c2a55c467a50da6d466b74 \
     --mode snp:ovmf-hash --ovmf "$suffix"
