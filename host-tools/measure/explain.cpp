@@ -183,6 +183,7 @@ std::vector<CommandLineVariant> command_lines_near(const std::string &line) {
         {nul, "none"},
         {line + "\n" + nul, "with a line end after it"},
         {line + " " + nul, "with a blank after it"},
+        {std::string{line.substr(0, line.find_last_not_of("\r\n") + 1)} + nul, "without the line end after it"},
         {front + nul, "without the blanks and line ends after it"},
         {core + nul, "without the blanks and line ends around it"},
         {" " + line + nul, "with a blank before it"},
