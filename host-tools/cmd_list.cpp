@@ -6,6 +6,16 @@
 
 namespace cvmin {
 
+static Json id_block_of(const VmInfo &vm) {
+    return vm.details.value("launch", Json::object()).value("id_block", Json());
+}
+// The first digits of the ID key's digest: enough to tell one's own keys apart.
+static std::string signer_of(const VmInfo &vm) {
+    constexpr std::size_t shown = 8;
+    const Json id = id_block_of(vm);
+    return id.is_object() ? id.value("id_key_digest", "").substr(0, shown) : "-";
+}
+
 int cmd_list(int argc, char **argv) {
     bool as_json = false;
     bool names_only = false;
@@ -29,7 +39,7 @@ int cmd_list(int argc, char **argv) {
                                    {"cpu_model", vm.cpu_model},
                                    {"vcpus", vm.vcpus},
                                    {"memory_mib", vm.details.value("memory_mib", 0u)},
-                                   {"id_block", vm.details.value("launch", Json::object()).value("id_block", Json())},
+                                   {"id_block", id_block_of(vm)},
                                    {"started", vm.details.value("started", "")},
                                    {"image", vm.image_json.native()}});
         print_json(json);
@@ -44,13 +54,13 @@ int cmd_list(int argc, char **argv) {
         note("no CVMs");
         return Exit::ok;
     }
-    std::printf("%-16s %-9s %-9s %-5s %-12s %5s %8s  %s\n", "NAME", "STATE", "PLATFORM", "ACCEL", "CPU", "VCPUS",
-                "MEMORY", "STARTED");
+    std::printf("%-16s %-9s %-9s %-5s %-12s %5s %8s  %-10s %s\n", "NAME", "STATE", "PLATFORM", "ACCEL", "CPU", "VCPUS",
+                "MEMORY", "ID KEY", "STARTED");
     for (const VmInfo &vm : vms)
-        std::printf("%-16s %-9s %-9s %-5s %-12s %5u %4u MiB  %s\n", vm.name.c_str(),
+        std::printf("%-16s %-9s %-9s %-5s %-12s %5u %4u MiB  %-10s %s\n", vm.name.c_str(),
                     vm.running ? "running" : "starting", vm.platform == Platform::snp ? "snp" : "EMULATED",
                     vm.details.value("accelerator", "").c_str(), vm.cpu_model.c_str(), vm.vcpus,
-                    vm.details.value("memory_mib", 0u), vm.details.value("started", "").c_str());
+                    vm.details.value("memory_mib", 0u), signer_of(vm).c_str(), vm.details.value("started", "").c_str());
     return Exit::ok;
 }
 

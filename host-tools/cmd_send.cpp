@@ -4,6 +4,7 @@
 #include "host-tools/cli.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "host-tools/release.hpp"
+#include "host-tools/signer_options.hpp"
 
 #include <cstdio>
 
@@ -20,20 +21,24 @@ struct Args {
     std::string vm, secret_name, file, image, policy;
     std::optional<std::string> emulated_ark, vsock_socket, vcpu_type;
     std::optional<unsigned> vcpus;
+    SignerArgs signer;
     unsigned timeout_s = default_timeout_s;
     bool json = false;
     bool allow_debug = false;
 };
 
 struct References { // what the evidence is judged by; read before the agent is asked for anything
-    PredictedMeasurement measurement;
+    std::optional<PredictedMeasurement> measurement; // nothing: the policy's signer vouches
     Policy policy;
     std::optional<Bytes> emulated_ark;
 };
 
 // A debug image's launch digest is as genuine as another's: that its console is on is told by image.json only. The exit
-// code of what was reported.
+// code of what was reported. (Of an image that only its signer knows, nothing is known here: sign keeps away from debug
+// images in the same way.)
 std::optional<int> refuse_debug_image(const Args &args) {
+    if (args.image.empty())
+        return std::nullopt;
     const auto manifest = load_image_manifest(args.image);
     if (!manifest)
         return report_error(command, manifest.error(), args.image);
@@ -47,6 +52,20 @@ std::optional<int> refuse_debug_image(const Args &args) {
 // The exit code of a failure that was reported is the error.
 std::expected<References, int> read_references(const Args &args, const VmInfo &vm) {
     References references;
+    auto policy = read_policy_file(args.policy);
+    if (!policy)
+        return std::unexpected(report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text));
+    references.policy = std::move(*policy);
+    if (const auto signer = read_signer(args.signer, references.policy); !signer)
+        return std::unexpected(report_error(command, signer.error()));
+    if (args.emulated_ark) {
+        auto ark = read_emulated_ark(*args.emulated_ark);
+        if (!ark)
+            return std::unexpected(report_error(command, ark.error(), *args.emulated_ark));
+        references.emulated_ark = std::move(*ark);
+    }
+    if (args.image.empty())
+        return references;
     // The host's word on its vCPUs only chooses among the digests that this image may have.
     const std::string type = args.vcpu_type.value_or(vm.cpu_model);
     if (!find_cpu_model(type))
@@ -57,16 +76,6 @@ std::expected<References, int> read_references(const Args &args, const VmInfo &v
     if (!measurement)
         return std::unexpected(report_error(command, measurement.error(), args.image));
     references.measurement = std::move(*measurement);
-    auto policy = read_policy_file(args.policy);
-    if (!policy)
-        return std::unexpected(report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text));
-    references.policy = std::move(*policy);
-    if (args.emulated_ark) {
-        auto ark = read_emulated_ark(*args.emulated_ark);
-        if (!ark)
-            return std::unexpected(report_error(command, ark.error(), *args.emulated_ark));
-        references.emulated_ark = std::move(*ark);
-    }
     return references;
 }
 
@@ -85,7 +94,8 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--secret-name", args.secret_name, "name in the CVM: 1 to 64 of a-z, 0-9, '.', '_', '-'")
         ->required();
     app.add_option("--file", args.file, "file with the secret, sent byte for byte; - is standard input")->required();
-    app.add_option("--image", args.image, "image.json that the CVM must have been launched from")->required();
+    app.add_option("--image", args.image, "image.json that the CVM must have been launched from");
+    add_signer_options(app, args.signer);
     app.add_option("--policy", args.policy, "appraisal policy (JSON)")->required();
     app.add_option("--trust-emulated", args.emulated_ark, "ARK of an emulated AMD-SP to trust (DER); for tests");
     app.add_option("--vcpu-type", args.vcpu_type, "CPU model to predict for (default: as launched)");
@@ -99,6 +109,8 @@ void describe(CLI::App &app, Args &args) {
     app.footer("A secret is never an argument: it is read from a file or from standard input.\n"
                "Example:\n"
                "  cvmin send vm1 --secret-name db-key --file key.bin --image out/image.json \\\n"
+               "      --policy policies/genoa.json\n"
+               "  cvmin send vm1 --secret-name db-key --file key.bin --signer release.pub.pem --minimum-svn 3 \\\n"
                "      --policy policies/genoa.json\n\n"
                "Exit codes: 0 sent and confirmed, 1 evidence rejected (nothing was sent), 2 usage, 3 bad input,\n"
                "4 system, 5 agent unreachable, refusing or too slow.");
@@ -117,6 +129,10 @@ int cmd_send(int argc, char **argv) {
         return report_error(command, Exit::usage,
                             "--secret-name: wanted 1 to 64 characters of a-z, 0-9, '.', '_' and '-'");
 
+    if (args.image.empty() != args.signer.given())
+        return report_error(command, Exit::usage, "wanted either --image image.json or --signer KEY");
+    if (args.image.empty() && (args.vcpu_type || args.vcpus || args.allow_debug))
+        return report_error(command, Exit::usage, "--vcpu-type, --vcpus and --allow-debug go with --image");
     if (const auto refused = refuse_debug_image(args))
         return *refused;
     auto vm = find_vm(args.vm);
@@ -138,9 +154,13 @@ int cmd_send(int argc, char **argv) {
     if (!live)
         return report_error(command, live.error(), args.vm);
     Expectations expectations = expect_live(*live);
-    expectations.measurements = {references->measurement.digest};
-    expectations.measurement_source = references->measurement.source;
     expectations.policy = std::move(references->policy);
+    if (references->measurement) {
+        expectations.measurements = {references->measurement->digest};
+        expectations.measurement_source = references->measurement->source;
+    } else {
+        want_signer(expectations);
+    }
     expectations.emulated_ark = std::move(references->emulated_ark);
     const Appraisal appraisal = appraise(live->evidence, expectations);
     if (!appraisal.accepted) {
@@ -166,7 +186,8 @@ int cmd_send(int argc, char **argv) {
                     {"sha256", hex(*digest)},
                     {"confirmed", true},
                     {"emulated", appraisal.accepted->emulated()},
-                    {"launch_digest", hex(appraisal.accepted->measurement())}});
+                    {"launch_digest", hex(appraisal.accepted->measurement())},
+                    {"by_signer", appraisal.accepted->by_signer()}});
     else
         std::printf("%s: %zu bytes sent to %s, which confirms sha256 %s%s\n", args.secret_name.c_str(), size,
                     args.vm.c_str(), hex(*digest).c_str(),

@@ -3,6 +3,7 @@
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/report_input.hpp"
+#include "host-tools/signer_options.hpp"
 #include "host-tools/verdict_output.hpp"
 #include "qemu/explained.hpp"
 
@@ -23,6 +24,7 @@ struct Args {
     std::vector<std::string> measurements;
     unsigned timeout_s = default_timeout_s;
     ReportArgs report;
+    SignerArgs signer;
     OutputArgs output;
 };
 
@@ -32,6 +34,7 @@ void describe(CLI::App &app, Args &args) {
     add_report_options(app, args.report);
     app.add_option("--image", args.image, "image.json whose launch digest is wanted");
     app.add_option("--measurement", args.measurements, "a wanted launch digest (hex) instead of --image; repeatable");
+    add_signer_options(app, args.signer);
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
@@ -58,7 +61,8 @@ void describe(CLI::App &app, Args &args) {
         "  cvmin verify evidence.cbor --nonce HEX --exporter skip --key skip --measurement HEX \\\n"
         "      --policy policies/milan.json --time 2026-01-31T12:00:00Z --json\n"
         "  cvmin verify --report report.bin --vek vcek.der --report-data HEX --measurement HEX \\\n"
-        "      --policy policies/genoa.json\n\n"
+        "      --policy policies/genoa.json\n"
+        "  cvmin verify --vm vm1 --signer release.pub.pem --minimum-svn 3 --policy policies/genoa.json\n\n"
         "A session file must be the verifier's own: whoever can write it chooses the nonce, the exporter and the\n"
         "key that the evidence is held against. The verdict names these as the caller's, and not as this\n"
         "connection's.\n\n"
@@ -73,8 +77,8 @@ std::optional<std::string> usage_problem(const Args &args) {
         if (args.session || args.nonce || args.exporter || args.key)
             return "a report by itself has no claims: leave --session, --nonce, --exporter and --key out, and say "
                    "--report-data";
-        if (!args.image.empty() && !args.measurements.empty())
-            return "wanted either --image image.json or --measurement HEX";
+        if (!args.image.empty() + !args.measurements.empty() + args.signer.given() > 1)
+            return "wanted one of: --image image.json, --measurement HEX, --signer KEY";
         if (!args.image.empty() && !(args.vcpus && args.vcpu_type))
             return "--image needs --vcpus and --vcpu-type: each vCPU is part of the launch digest";
         return std::nullopt;
@@ -85,8 +89,8 @@ std::optional<std::string> usage_problem(const Args &args) {
         return "--vm makes a nonce and a connection of its own: leave --session, --nonce, --exporter and --key out";
     if (!live && args.vsock_socket)
         return "--vsock-socket goes with --vm";
-    if (args.image.empty() == args.measurements.empty())
-        return "wanted either --image image.json or --measurement HEX";
+    if (!args.image.empty() + !args.measurements.empty() + args.signer.given() != 1)
+        return "wanted one of: --image image.json, --measurement HEX, --signer KEY";
     if (!live && !args.session && !(args.nonce && args.exporter && args.key))
         return "stored evidence needs --session FILE, or each of --nonce, --exporter and --key; where the connection "
                "is "
@@ -255,12 +259,16 @@ int cmd_verify(int argc, char **argv) {
     auto policy = read_policy_file(args.policy);
     if (!policy)
         return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
+    if (const auto signer = read_signer(args.signer, *policy); !signer)
+        return report_error(command, signer.error());
     auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args);
     if (!input)
         return report_error(command, input.error());
     if (const auto added = add_references(args, *input); !added)
         return report_error(command, added.error());
     input->wanted.policy = std::move(*policy);
+    if (args.signer.given())
+        want_signer(input->wanted);
 
     const Appraisal appraisal = args.report.given()
                                     ? appraise_report(input->evidence, input->certificates, input->wanted)

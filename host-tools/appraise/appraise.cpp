@@ -515,7 +515,9 @@ class Appraiser {
             // digest is in the report only then.
             const Signer *signer = policy_.signer ? &*policy_.signer : nullptr;
             judge(CheckId::snp_measurement, signer != nullptr && signed_by(*signer, report),
-                  hex(report.measurement) + (all_zero(report.id_key_digest) ? ", not signed" : ", signed; see below"),
+                  hex(report.measurement) + (all_zero(report.id_key_digest)
+                                                 ? std::string{", without an ID block"}
+                                                 : ", in an ID block with SVN " + std::to_string(report.guest_svn)),
                   signer != nullptr ? "any digest that the policy's signer signed, with an SVN of at least " +
                                           std::to_string(signer->guest_svn_minimum)
                                     : "a signer in the policy",

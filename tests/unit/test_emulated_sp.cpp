@@ -6,6 +6,8 @@
 #include "common/vek_cert.hpp"
 #include "host-tools/base/mbed.hpp"
 #include "host-tools/base/os.hpp"
+#include "host-tools/signing/id_block_file.hpp"
+#include "host-tools/signing/key_file.hpp"
 #include "qemu/emulated_sp.hpp"
 
 #include <cstdlib>
@@ -356,6 +358,117 @@ void launch_finish_refuses_an_id_block_for_another_launch(void **) {
     assert_true(sp.guest_request({.sequence = 1}).status == SpStatus::invalid_parameter);
 }
 
+// A launch of one zero page and the ID block for it, with everything in order unless a test changes it.
+struct SignedLaunch {
+    EmulatedSp sp{keys()};
+    P384PrivateKey id_key, author_key;
+    IdBlock block{};
+    SignedIdBlock signed_block;
+
+    SignedLaunch() {
+        if (!sp.launch_start(0x30000) || !sp.launch_update(PageType::zero, 0, page_size, {}) ||
+            !read_private_key(id_key, generate_key().value().pem.view()) ||
+            !read_private_key(author_key, generate_key().value().pem.view()))
+            abort();
+        block = {.launch_digest = sp.launch_digest(),
+                 .family_id = {},
+                 .image_id = {},
+                 .version = 1,
+                 .guest_svn = 0x01020304,
+                 .policy = 0x30000};
+        block.family_id.fill(std::byte{0xfa});
+        block.image_id.fill(std::byte{0x1a});
+    }
+    void sign(bool with_author) {
+        signed_block = sign_id_block(block, id_key, with_author ? &author_key : nullptr).value();
+    }
+    EmulatedSp::Finish finish() const {
+        return {.host_data = {},
+                .id_block = signed_block.raw,
+                .id_auth = signed_block.auth,
+                .author_key_enabled = signed_block.author_key_enabled()};
+    }
+    // Why the launch was refused; empty: it was not.
+    std::string refusal() {
+        const auto finished = sp.launch_finish(finish());
+        return finished ? "" : sp.why_refused(finish(), finished.error());
+    }
+};
+
+void report_names_what_the_id_block_says_and_who_signed_it(void **) {
+    for (const bool with_author : {true, false}) {
+        SignedLaunch launch;
+        launch.sign(with_author);
+        assert_true(launch.sp.launch_finish(launch.finish()).has_value());
+        const Bytes raw = launch.sp.guest_request({.sequence = 1}).report;
+        const ByteView report = raw;
+        // offsets typed from 56860, table ATTESTATION_REPORT
+        assert_int_equal(load_le(report.subspan(0x004, 4)), 0x01020304);
+        assert_true(equal(report.subspan(0x010, 16), launch.block.family_id));
+        assert_true(equal(report.subspan(0x020, 16), launch.block.image_id));
+        assert_int_equal(load_le(report.subspan(0x048, 4)), with_author);
+        assert_true(equal(report.subspan(0x0E0, 48), snp_key_digest(launch.id_key.public_key().value())));
+        if (with_author)
+            assert_true(equal(report.subspan(0x110, 48), snp_key_digest(launch.author_key.public_key().value())));
+        else
+            assert_true(all_zero(report.subspan(0x110, 48)));
+    }
+}
+
+void refusals_of_an_id_block_say_what_was_found_and_wanted(void **) {
+    const auto refusal = [](auto change) {
+        SignedLaunch launch;
+        change(launch);
+        return launch.refusal();
+    };
+    const std::string zeros(96, '0');
+    assert_true(refusal([](SignedLaunch &l) { l.sign(true); }).empty());
+    const std::string digest = refusal([](SignedLaunch &l) {
+        l.block.launch_digest = {};
+        l.sign(true);
+    });
+    assert_true(digest.contains("launch digest: found ") && digest.contains("(measured), wanted " + zeros));
+    assert_true(refusal([](SignedLaunch &l) {
+                    l.block.policy = 0xb0000;
+                    l.sign(false);
+                }).contains("guest policy: found 0x30000 (launch), wanted 0xb0000 (ID block)"));
+    assert_true(refusal([](SignedLaunch &l) {
+                    l.block.version = 2;
+                    l.sign(false);
+                }).contains("version: found 2, wanted 1"));
+    // the SVN was raised after signing
+    const std::string signature = refusal([](SignedLaunch &l) {
+        l.sign(true);
+        l.signed_block.raw[0x57] ^= std::byte{0x80};
+    });
+    assert_true(signature.contains("its signature: found one that does not hold, wanted one by the ID key "));
+    const std::string author = refusal([](SignedLaunch &l) {
+        l.sign(true);
+        l.signed_block.auth[0x680] ^= std::byte{1};
+    });
+    assert_true(author.contains("the ID key's signature: found one that does not hold, wanted one by the author key "));
+    assert_true(refusal([](SignedLaunch &l) {
+                    l.sign(false);
+                    l.signed_block.auth[0] = std::byte{2};
+                }).contains("id_auth.id_key_algo"));
+    assert_true(refusal([](SignedLaunch &l) {
+                    l.sign(true);
+                    l.signed_block.auth[4] = std::byte{0};
+                }).contains("id_auth.author_key_algo"));
+}
+
+void a_refused_id_block_leaves_no_trace_in_a_later_report(void **) {
+    SignedLaunch launch;
+    launch.sign(true);
+    launch.signed_block.auth[0x680] ^= std::byte{1}; // found last: the ID key's signature held
+    assert_false(launch.sp.launch_finish(launch.finish()).has_value());
+    assert_true(launch.sp.guest_request({.sequence = 1}).status == SpStatus::invalid_parameter);
+    assert_true(launch.sp.launch_finish({}).has_value()); // then without one
+    const Bytes report = launch.sp.guest_request({.sequence = 1}).report;
+    assert_true(all_zero(ByteView{report}.subspan(0x0E0, 96)));
+    assert_true(all_zero(ByteView{report}.subspan(0x004, 4)) && all_zero(ByteView{report}.subspan(0x010, 32)));
+}
+
 // ---- reports --------------------------------------------------------------------------------------------------------
 
 void report_has_the_layout_of_the_specification(void **) {
@@ -485,6 +598,9 @@ int main() {
         cmocka_unit_test(id_auth_verifies_virtees_sample),
         cmocka_unit_test(id_auth_refuses_every_change_that_matters),
         cmocka_unit_test(launch_finish_refuses_an_id_block_for_another_launch),
+        cmocka_unit_test(report_names_what_the_id_block_says_and_who_signed_it),
+        cmocka_unit_test(refusals_of_an_id_block_say_what_was_found_and_wanted),
+        cmocka_unit_test(a_refused_id_block_leaves_no_trace_in_a_later_report),
         cmocka_unit_test(report_has_the_layout_of_the_specification),
         cmocka_unit_test(report_is_signed_by_the_vcek_that_comes_with_it),
         cmocka_unit_test(requests_out_of_sequence_are_refused_and_change_nothing),

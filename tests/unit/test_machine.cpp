@@ -124,6 +124,23 @@ void snp_machine_hands_over_host_data_in_base64_and_can_leave_hashes_off(void **
                 "host-data=q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=");
 }
 
+void snp_machine_hands_over_an_id_block_in_base64(void **) {
+    const std::string before = "sev-snp-guest,id=sev0,policy=0x30000,cbitpos=51,reduced-phys-bits=1,kernel-hashes=on,"
+                               "id-block=";
+    Machine m = snp();
+    Bytes raw(96, std::byte{0xab});
+    Bytes auth(4096);
+    auth[0] = std::byte{1};
+    m.id_block = make_signed_id_block(raw, auth).value();
+    assert_true(value(qemu_argv(m), "-object", 1) == before + base64(raw) + ",id-auth=" + base64(auth));
+    auth[0x880] = std::byte{2}; // an author key's curve
+    m.id_block = make_signed_id_block(raw, auth).value();
+    assert_true(value(qemu_argv(m), "-object", 1) ==
+                before + base64(raw) + ",id-auth=" + base64(auth) + ",author-key-enabled=on");
+    m.platform = Platform::emulated; // its AMD-SP is not QEMU's
+    assert_true(value(qemu_argv(m), "-object", 1) == "(none)");
+}
+
 void commas_in_paths_are_doubled_for_qemu(void **) {
     Machine m = emulated();
     m.firmware = "/a,b/OVMF.fd";
@@ -321,6 +338,7 @@ int main() {
         cmocka_unit_test(emulated_machine_without_page_or_initrd_has_no_option_for_them),
         cmocka_unit_test(snp_machine_has_a_launch_context_and_the_kernels_vsock),
         cmocka_unit_test(snp_machine_hands_over_host_data_in_base64_and_can_leave_hashes_off),
+        cmocka_unit_test(snp_machine_hands_over_an_id_block_in_base64),
         cmocka_unit_test(commas_in_paths_are_doubled_for_qemu),
         cmocka_unit_test(vsock_device_keeps_vms_apart),
         cmocka_unit_test(shell_quoting_survives_a_shell),
