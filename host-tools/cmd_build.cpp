@@ -1,6 +1,7 @@
 // cvmin build: options, progress, the result's path. The recipe is image/build.hpp's.
 #include "host-tools/base/os.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/reference.hpp"
 #include "image/build.hpp"
 
 #include <charconv>
@@ -43,6 +44,20 @@ static int report_failure(const BuildFailure &failure) {
     return report_error("build", failure.error, failure.subject);
 }
 
+static Explained<void> sign_reference_values(const std::filesystem::path &out, const P384PrivateKey &key,
+                                             const std::string &signer) {
+    const std::filesystem::path corim = out / "reference-values.corim";
+    const auto file = read_file(corim, corim::max_size);
+    if (!file)
+        return explain(file.error(), corim.string());
+    const auto made = sign_corim(*file, key, signer);
+    if (!made)
+        return std::unexpected(made.error());
+    if (const auto written = write_file(out / signed_corim_name, *made); !written)
+        return explain(written.error(), (out / signed_corim_name).string());
+    return {};
+}
+
 int cmd_build(int argc, char **argv) {
     CLI::App app{
         "Builds the CVM image: kernel, agent, initramfs, command line, firmware, reference values and image.json.\n"
@@ -51,7 +66,7 @@ int cmd_build(int argc, char **argv) {
     app.footer(
         "Example: ./dev cvmin build --out out\n"
         "The kernel is built once per configuration (some minutes); a changed agent makes a new image in seconds.");
-    std::string out, source, work;
+    std::string out, source, work, corim_key, corim_signer;
     bool debug = false, json = false;
     unsigned jobs = default_jobs();
     app.add_option("--out", out, "directory of the image; replaced as a whole (default: out, or out-debug)");
@@ -61,6 +76,9 @@ int cmd_build(int argc, char **argv) {
     app.add_flag("--debug", debug, "build the debug image: console on, another launch digest");
     app.add_option("-j,--jobs", jobs, "parallel jobs (default: $CVMIN_JOBS, or the number of cores)")
         ->check(CLI::Range(1, 1024));
+    app.add_option("--corim-key", corim_key,
+                   "private key (P-384; PEM or DER) that signs the reference values: reference-values.signed.corim");
+    app.add_option("--corim-signer", corim_signer, "name of that signer (default: the key's fingerprint)");
     app.add_flag("--json", json, "print JSON: paths, digests, steps with their times");
     if (const auto code = parse_options(app, argc, argv))
         return *code;
@@ -81,9 +99,17 @@ int cmd_build(int argc, char **argv) {
     options.debug = debug;
     options.jobs = jobs;
 
+    P384PrivateKey key;
+    if (!corim_key.empty()) // a key that cannot be used is known before minutes are spent
+        if (const auto read = read_private_key_file(key, corim_key); !read)
+            return report_error("build", read.error());
+
     const auto built = build_image(options, [](std::string_view text) { note(text); });
     if (!built)
         return report_failure(built.error());
+    if (!corim_key.empty())
+        if (const auto done = sign_reference_values(options.out, key, corim_signer); !done)
+            return report_error("build", done.error());
     if (!json) {
         std::printf("%s\n", built->image_json.c_str());
         return Exit::ok;

@@ -20,6 +20,7 @@ static constexpr Command table[] = {
     {"describe", "show one CVM: how it was launched, what it runs on", cmd_describe},
     {"console", "print or follow a CVM's console", cmd_console},
     {"stop", "stop a CVM and remove its state", cmd_stop},
+    {"corim", "show, sign and verify reference values as CoRIM", cmd_corim},
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},

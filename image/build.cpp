@@ -1,6 +1,7 @@
 #include "image/build.hpp"
 
 #include "host-tools/base/os.hpp"
+#include "host-tools/corim/corim.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "image/child.hpp"
 #include "image/newc.hpp"
@@ -185,8 +186,15 @@ static BuildResult<UniqueFd> take_lock(const fs::path &path, const Interrupts &i
 
 // A directory of ours may be replaced; anything else that lies at `out` is left alone.
 static BuildResult<void> check_replaceable(const fs::path &out) {
-    static constexpr std::string_view ours[] = {
-        "agent", "bzImage", "cmdline", "OVMF.fd", "image.json", "initrd.zst", "reference-values.json"};
+    static constexpr std::string_view ours[] = {"agent",
+                                                "bzImage",
+                                                "cmdline",
+                                                "OVMF.fd",
+                                                "image.json",
+                                                "initrd.zst",
+                                                "reference-values.json",
+                                                "reference-values.corim",
+                                                signed_corim_name};
     std::error_code error;
     const fs::file_status status = fs::symlink_status(out, error);
     if (status.type() == fs::file_type::not_found)
@@ -460,6 +468,8 @@ class Build {
     BuildResult<void> reference_values() {
         ImageManifest &manifest = built_.manifest;
         manifest.guest_policy = default_guest_policy;
+        manifest.debug = options_.debug;
+        manifest.firmware.sha256 = sha256(firmware_);
         const auto before = predict_before_vcpus(firmware_, manifest.hashes);
         if (!before)
             return failure(before.error(), firmware_source_);
@@ -486,9 +496,10 @@ class Build {
                         {{"kernel", hex(manifest.hashes.kernel)},
                          {"initrd", hex(manifest.hashes.initrd)},
                          {"cmdline", hex(manifest.hashes.cmdline)}}},
-                       {"firmware", hex(sha256(firmware_))},
+                       {"firmware", hex(manifest.firmware.sha256)},
                        {"guest_features", "0x" + std::to_string(manifest.guest_features)},
                        {"cpu_models", std::move(models)}};
+        corim_ = corim::encode(corim::launches(manifest, *all), manifest.debug);
         note_ = std::to_string(all->size()) + " CPU signatures x " + std::to_string(max_vcpus) + " vCPU counts";
         return {};
     }
@@ -563,7 +574,6 @@ class Build {
             return done;
         ImageManifest &manifest = built_.manifest;
         manifest.version = CVMIN_VERSION;
-        manifest.debug = options_.debug;
         manifest.directory = options_.out;
 
         auto staging = Staging::make(options_.out);
@@ -580,7 +590,8 @@ class Build {
         auto firmware = put("OVMF.fd", firmware_);
         auto agent = put("agent", agent_, 0755);
         auto values = put("reference-values.json", as_bytes(values_.dump(1) + "\n"));
-        for (const auto *file : {&kernel, &initrd, &cmdline, &firmware, &agent, &values})
+        auto corim = put("reference-values.corim", corim_);
+        for (const auto *file : {&kernel, &initrd, &cmdline, &firmware, &agent, &values, &corim})
             if (!*file)
                 return std::unexpected(file->error());
         manifest.kernel = *kernel;
@@ -589,6 +600,7 @@ class Build {
         manifest.firmware = *firmware;
         manifest.agent = *agent;
         manifest.reference_values = *values;
+        manifest.reference_values_corim = *corim;
         const std::string text = to_json(manifest).dump(2) + "\n";
         // what is written must be what our own reader takes
         if (auto parsed = parse_image_manifest(as_bytes(text), options_.out); !parsed)
@@ -611,6 +623,7 @@ class Build {
     Bytes kernel_, kernel_config_, agent_, initrd_, firmware_;
     fs::path firmware_source_;
     Json values_;
+    Bytes corim_;
     std::string note_;
     Built built_;
 };

@@ -14,6 +14,10 @@ inline constexpr std::size_t max_agent_size = 16u << 20;      // the budget is 3
 inline constexpr std::size_t max_recipe_file_size = 4u << 20; // locks, scripts and sources: the largest has 100 KiB
 inline constexpr std::size_t max_recipe_tree_entries = 10000; // files of the agent's sources: under 100
 
+// Written beside an image by whoever signs it (cvmin build --corim-key). Not in image.json: a signature has randomness
+// in it, and the image is the same bytes without it.
+inline constexpr const char *signed_corim_name = "reference-values.signed.corim";
+
 struct BuildOptions {
     std::filesystem::path source;  // work tree
     std::filesystem::path out;     // replaced as a whole; must be absent, empty, or an image of ours

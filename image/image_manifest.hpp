@@ -31,10 +31,11 @@ struct ImageManifest {
     std::string version;             // of cvmin that built it
     bool debug = false;              // console on: another image, another digest
     ImageFile kernel, initrd, cmdline, firmware;
-    std::optional<ImageFile> agent;            // what is /init in the initramfs, for people to look at
-    std::optional<ImageFile> reference_values; // launch digests for every CPU model and vCPU count
-    std::string command_line;                  // contents of the cmdline file
-    KernelHashes hashes;                       // the three digests of the hash table
+    std::optional<ImageFile> agent;                  // what is /init in the initramfs, for people to look at
+    std::optional<ImageFile> reference_values;       // launch digests for every CPU model and vCPU count
+    std::optional<ImageFile> reference_values_corim; // the same as a CoRIM, not signed
+    std::string command_line;                        // contents of the cmdline file
+    KernelHashes hashes;                             // the three digests of the hash table
     std::uint64_t guest_policy = 0;
     std::uint64_t guest_features = 1; // VMSA SEV_FEATURES
     Json inputs;                      // array: every source and tool with kind, name, sha256 and size

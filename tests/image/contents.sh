@@ -53,4 +53,5 @@ for case in "EPYC-v4 1" "EPYC-Milan 2" "EPYC-Genoa 255"; do
     expect 0 "$CVMIN" measure --image "$out/image.json" --mode snp --vcpus "$vcpus" --vcpu-type "$model"
     [ "$(value "$model" "$vcpus")" = "$(cat "$work/stdout")" ] || broken "reference value of $case is not what measure says"
 done
+expect 0 "$CVMIN" corim verify "$out/reference-values.corim" --image "$out/image.json"
 echo "manifest, files, initramfs and reference values agree"

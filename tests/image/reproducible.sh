@@ -12,7 +12,7 @@ mkdir -p "${b%/b}"
 cp -r "$work/a" "$b"
 (umask 077 && TZ=Asia/Kolkata LC_ALL=C "$CVMIN" build --source "$work/a" --out "$work/a/out" --work "$work/a/work" -j 1) >/dev/null
 (umask 000 && TZ=America/Lima LC_ALL=C.UTF-8 "$CVMIN" build --source "$b" --out "$b/out" --work "$b/work" -j 3) >/dev/null
-for file in bzImage initrd.zst cmdline OVMF.fd agent reference-values.json image.json; do
+for file in bzImage initrd.zst cmdline OVMF.fd agent reference-values.json reference-values.corim image.json; do
     same "$work/a/out/$file" "$b/out/$file"
 done
 modes() { (cd "$1" && stat -c '%a %n' . ./* | sort); }

@@ -1,0 +1,109 @@
+#include "host-tools/reference.hpp"
+
+#include "common/evidence.hpp"
+#include "host-tools/base/mbed.hpp"
+#include "host-tools/base/os.hpp"
+#include "qemu/supervisor.hpp"
+
+namespace cvmin {
+
+// So many digests are shown as wanted; an image has 1,275.
+static constexpr std::size_t max_shown_launches = 3;
+
+Explained<PublicKey> read_public_key_file(const std::filesystem::path &path) {
+    const auto text = read_file(path, max_key_file);
+    if (!text)
+        return explain(text.error(), path.string());
+    const auto key = read_public_key(*text);
+    if (!key)
+        return explain(key.error(), path.string());
+    return *key;
+}
+
+Explained<void> read_private_key_file(P384PrivateKey &key, const std::filesystem::path &path) {
+    auto text = read_file(path, max_key_file);
+    if (!text)
+        return explain(text.error(), path.string());
+    const Secret secret{std::move(*text)};
+    if (const auto read = read_private_key(key, secret.view()); !read)
+        return explain(read.error(), path.string());
+    return {};
+}
+
+Explained<Bytes> sign_corim(ByteView corim, const P384PrivateKey &key, std::string signer_name) {
+    if (signer_name.empty()) {
+        const auto public_key = key.public_key();
+        if (!public_key)
+            return explain(public_key.error(), "signing key");
+        signer_name = corim::fingerprint(*public_key);
+    }
+    auto made = corim::sign(corim, key, signer_name, system_random, nullptr);
+    if (!made)
+        return explain(made.error(), "signing");
+    return std::move(*made);
+}
+
+Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
+                                        const std::optional<std::filesystem::path> &key, std::int64_t now) {
+    const auto file = read_file(path, corim::max_size);
+    if (!file)
+        return explain(file.error(), path.string());
+    const auto parsed = corim::parse(*file);
+    if (!parsed)
+        return explain(parsed.error(), path.string());
+    ReferenceFile out;
+    out.source = path.string() + ", not signed";
+    if (parsed->signature && !key)
+        return explain(Errc::usage, path.string() + ": is signed: give its signer's --reference-key");
+    if (key) {
+        const auto public_key = read_public_key_file(*key);
+        if (!public_key)
+            return std::unexpected(public_key.error());
+        if (const auto verified = corim::verify_signature(*file, *public_key, now); !verified)
+            return explain(verified.error(), path.string());
+        out.source = path.string() + ", signed by " + printable(parsed->signature->signer_name);
+    }
+    if (!corim::holds_at(parsed->validity, now))
+        return explain(Errc::out_of_range, path.string() + ": is not valid at this time");
+    auto launches = corim::launches_of(*parsed);
+    if (!launches)
+        return explain(launches.error(), path.string());
+    if (corim::is_debug_image(*parsed))
+        out.source += ", DEBUG image";
+    out.launches = std::move(*launches);
+    return out;
+}
+
+void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView evidence,
+                   std::optional<std::uint32_t> signature, std::optional<unsigned> vcpus) {
+    const auto parsed = parse_evidence(evidence);
+    const auto report = parsed ? parse_snp_report(parsed->report) : std::unexpected(parsed.error());
+    std::vector<const corim::Launch *> candidates;
+    bool digest_only = false; // its digest is among the launches, but another value is not as the launch has it
+    for (const corim::Launch &launch : reference.launches) {
+        const auto configuration = corim::configuration_of(launch.tag_id);
+        if ((signature && (!configuration || configuration->signature != *signature)) ||
+            (vcpus && (!configuration || configuration->vcpus != *vcpus)))
+            continue;
+        if (report && corim::meets(*report, launch)) {
+            wanted.measurements = {launch.digest};
+            wanted.measurement_source = reference.source + ", " + printable(corim::describe_launch(launch.tag_id));
+            return;
+        }
+        digest_only = digest_only || (report && report->measurement == launch.digest);
+        candidates.push_back(&launch);
+    }
+    wanted.measurement_source = reference.source;
+    if (digest_only) { // a digest that must not be accepted is not put among the wanted ones
+        wanted.measurement_source += ", whose guest policy, SVN or ids for this digest the report does not have";
+        return;
+    }
+    for (const corim::Launch *launch : candidates)
+        if (wanted.measurements.size() < max_shown_launches)
+            wanted.measurements.push_back(launch->digest);
+    if (candidates.size() > max_shown_launches)
+        wanted.measurement_source +=
+            ", " + std::to_string(candidates.size()) + " launches, of which these are the first";
+}
+
+} // namespace cvmin

@@ -1,0 +1,36 @@
+// CoRIM files as the commands use them: read with their signer's key, signed with a private one, and the launches of
+// one chosen that a report may be of. The format is host-tools/corim's; judging evidence is appraise()'s.
+#pragma once
+
+#include "host-tools/appraise/appraise.hpp"
+#include "host-tools/base/explained.hpp"
+#include "host-tools/corim/corim.hpp"
+#include "host-tools/signing/key_file.hpp"
+
+#include <filesystem>
+#include <optional>
+
+namespace cvmin {
+
+Explained<PublicKey> read_public_key_file(const std::filesystem::path &path);
+Explained<void> read_private_key_file(P384PrivateKey &key, const std::filesystem::path &path);
+// `corim` signed; an empty name stands for the key's fingerprint.
+Explained<Bytes> sign_corim(ByteView corim, const P384PrivateKey &key, std::string signer_name);
+
+struct ReferenceFile {
+    std::vector<corim::Launch> launches;
+    std::string source; // "signed.corim, signed by ACME" or "out/reference-values.corim, not signed"
+};
+// The launches that a CoRIM names. A signed one needs its signer's public key, and one that is not signed none: with a
+// key, what is not signed is refused. `now` must lie in its validity and its signature's. Refused as well: demands that
+// are not compared with a report (corim::launches_of).
+Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
+                                        const std::optional<std::filesystem::path> &key, std::int64_t now);
+
+// Fills in `wanted.measurements` and their source for this evidence: the launches whose other values (guest policy,
+// SVN, ids) its report has, narrowed to a CPU signature and vCPU count where they are given. Nothing of the evidence is
+// believed here: it only chooses among the launches, and appraise() compares the digest.
+void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView evidence,
+                   std::optional<std::uint32_t> signature, std::optional<unsigned> vcpus);
+
+} // namespace cvmin
