@@ -546,6 +546,7 @@ int print_all(const Args &args, const Request &request, const Inputs &inputs) {
     std::string text;
     for (const ReferenceValues &values : *all) {
         std::vector<std::string> digests;
+        digests.reserve(values.digests.size());
         for (const Sha384Digest &digest : values.digests)
             digests.push_back(' ' + formatted(args, digest) + '\n');
         for (const std::string_view model : values.models)

@@ -626,6 +626,149 @@ static void secrets_and_cpuid_count_as_one_page_whatever_their_size(void **) {
     assert_int_equal(size, page_size);
 }
 
+// ---- an SVSM that lies, and launches without SNP ------------------------------------------------------------------
+// Offsets in the last 4 KiB of the SVSM image, as read from the file: header "ASEV" at 0xf3e, three sections.
+
+namespace {
+
+constexpr std::uint64_t vars_size = 540672; // of the cases
+constexpr std::size_t svsm_metadata = 0xf3e;
+constexpr std::size_t svsm_info = 0xf88; // u32 start, then u16 size and GUID
+constexpr std::size_t svsm_footer_size = 0xfce;
+
+Bytes lying_svsm(std::size_t at, std::size_t size, std::uint64_t value) {
+    Bytes image = input("fixtures/svsm.bin");
+    store_le(MutableBytes{image}.last(page_size).subspan(at, size), value);
+    return image;
+}
+
+} // namespace
+
+static void parse_svsm_refuses_every_lie(void **) {
+    const std::uint64_t size = input("fixtures/svsm.bin").size();
+    const Lie svsm_lies[] = {
+        {"footer GUID", 0xfd0, 1, 0, Errc::missing, "ovmf.footer"},
+        {"table larger than the file", svsm_footer_size, 2, 0xffff, Errc::malformed, "ovmf.table.entry"},
+        {"no SVSM entry", svsm_info + 6, 1, 0, Errc::missing, "svsm.info"},
+        {"an SVSM entry without data", svsm_info + 4, 2, 18, Errc::malformed, "svsm.info"},
+        {"entry point behind the image", svsm_info, 4, size, Errc::out_of_range, "svsm.start_offset"},
+        {"entry point near 4 GiB", svsm_info, 4, 0xffffffff, Errc::out_of_range, "svsm.start_offset"},
+        {"metadata signature", svsm_metadata, 1, 0, Errc::malformed, "ovmf.metadata.signature"},
+        {"section in the image", svsm_metadata + 16, 4, 0xfffff000 - 0x9e000 + 0x1000, Errc::out_of_range,
+         "ovmf.metadata.section.end"},
+        {"sections that overlap", svsm_metadata + 28, 4, 0x9d000, Errc::out_of_range, "ovmf.metadata.section.overlap"},
+        {"section over the memory limit", svsm_metadata + 20, 4, 0x4001000, Errc::too_large, "ovmf.metadata.memory"},
+    };
+    unsigned failed = !parse_svsm(input("fixtures/svsm.bin")).has_value();
+    failed += !parse_svsm(lying_svsm(svsm_info, 4, size - 1)).has_value();
+    for (const Lie &lie : svsm_lies) {
+        const auto parsed = parse_svsm(lying_svsm(lie.at, lie.size, lie.value));
+        if (!parsed && parsed.error().code == lie.code && parsed.error().where == lie.where)
+            continue;
+        print_error("%s: %s\n", lie.what, parsed ? "accepted" : to_string(parsed.error()).c_str());
+        ++failed;
+    }
+    failed += parse_svsm({}).error() != Error{Errc::truncated, "svsm.file_size"};
+    failed += parse_svsm(input("fixtures/svsm_ovmf.fd")).error() != Error{Errc::missing, "svsm.info"};
+    assert_int_equal(failed, 0);
+}
+
+static void svsm_lies_between_variable_store_and_its_own_memory(void **) {
+    const Bytes image = input("fixtures/svsm.bin");
+    const std::size_t firmware_size = input("fixtures/svsm_ovmf.fd").size();
+    Svsm svsm = parse_svsm(image).value();
+    const auto regions = svsm_launch_regions(firmware_size, svsm, image.size(), vars_size).value();
+    const std::uint64_t base = regions[1].gpa;
+    const std::size_t count = regions.size();
+    const auto refusal = [&](std::uint64_t size) {
+        return svsm_launch_regions(firmware_size, svsm, image.size(), size).error();
+    };
+    const Error odd = refusal(vars_size + 1);
+    const Error large = refusal(max_vars_size + page_size);
+    svsm.sections[0] = {static_cast<std::uint32_t>(base - page_size), 2 * page_size, SectionType::sec_mem};
+    const Error inside = refusal(vars_size);
+    svsm.sections[0].size = page_size;
+    const bool below = svsm_launch_regions(firmware_size, svsm, image.size(), vars_size).has_value();
+    assert_true(base == 0xffc00000 - 1138688); // firmware and variable store are 4 MiB, the image is 0x116000
+    assert_int_equal(count, 5);
+    assert_true(odd == (Error{Errc::out_of_range, "svsm.vars_size", vars_size + 1}));
+    assert_true(large == (Error{Errc::too_large, "svsm.vars_size", max_vars_size + page_size}));
+    assert_true(inside.code == Errc::out_of_range);
+    assert_true(below);
+}
+
+static void svsm_firmware_needs_ovmfs_table_and_vcpus_are_bounded(void **) {
+    const Bytes image = input("fixtures/svsm.bin");
+    const Error error = measure_svsm_before_vcpus(Bytes(page_size), image, vars_size).error();
+    const LaunchDigest digest;
+    const Error none = measure_svsm_vcpus(digest, {0, {0x800f12}}, 0).error();
+    const Error many = measure_svsm_vcpus(digest, {256, {0x800f12}}, 0).error();
+    assert_true(error == (Error{Errc::missing, "ovmf.footer"}));
+    assert_true(none == (Error{Errc::out_of_range, "vcpus", 0}));
+    assert_true(many == (Error{Errc::out_of_range, "vcpus", 256}));
+}
+
+static void sev_needs_no_metadata_but_a_table(void **) {
+    // Firmware of before SNP has the table without metadata.
+    Bytes firmware = input("fixtures/ovmf_AmdSev_suffix.bin");
+    store_le(MutableBytes{firmware}.subspan(metadata_entry + 2, 1), 0);
+    const bool snp = parse_ovmf(firmware).has_value();
+    const bool sev = sev_digest(firmware, KernelHashes{}).has_value();
+    const bool es = sev_es_digest(firmware, KernelHashes{}, {2, {0x800f12}}).has_value();
+    const Error footer = sev_digest(Bytes(page_size), std::nullopt).error();
+    assert_false(snp);
+    assert_true(sev);
+    assert_true(es);
+    assert_true(footer == (Error{Errc::missing, "ovmf.footer"}));
+}
+
+static void sev_refuses_hashes_without_an_area_for_the_whole_table(void **) {
+    Bytes none = input("fixtures/ovmf_AmdSev_suffix.bin");
+    store_le(MutableBytes{none}.subspan(hash_entry - 8, 4), 0);
+    Bytes small = input("fixtures/ovmf_AmdSev_suffix.bin");
+    store_le(MutableBytes{small}.subspan(hash_entry - 4, 4), hash_table_size - 1);
+    const Error of_none = sev_digest(none, KernelHashes{}).error();
+    const Error of_small = sev_es_digest(small, KernelHashes{}, {1, {0x800f12}}).error();
+    const bool without = sev_digest(none, std::nullopt).has_value();
+    assert_true(of_none == (Error{Errc::unsupported, "ovmf.hash_table"}));
+    assert_true(of_small == (Error{Errc::out_of_range, "ovmf.hash_table", 0x810c00}));
+    assert_true(without);
+}
+
+static void sev_es_bounds_vcpus_and_measures_sev_features_but_for_snp(void **) {
+    const Bytes firmware = input("fixtures/ovmf_AmdSev_suffix.bin");
+    const auto digest = [&](unsigned vcpus, std::uint64_t features) {
+        return sev_es_digest(firmware, std::nullopt, {vcpus, {0x800f12, features}});
+    };
+    const Error none = digest(0, 0).error();
+    const Error many = digest(256, 0).error();
+    const Error no_reset = sev_es_digest(firmware, std::nullopt, {2, {0x800f12}}, 0).error();
+    const bool snp_bit_is_cleared = digest(2, 1).value() == digest(2, 0).value();
+    const bool debug_swap_counts = digest(2, 0x20).value() != digest(2, 0).value();
+    assert_true(none == (Error{Errc::out_of_range, "vcpus", 0}));
+    assert_true(many == (Error{Errc::out_of_range, "vcpus", 256}));
+    assert_true(no_reset == (Error{Errc::missing, "ovmf.reset_block"}));
+    assert_true(snp_bit_is_cleared);
+    assert_true(debug_swap_counts);
+}
+
+static void launch_regions_are_in_the_order_and_kind_of_each_vmm(void **) {
+    const Ovmf ovmf = parse_ovmf(input("fixtures/ovmf_AmdSev_suffix.bin")).value();
+    const auto types = [&](Vmm vmm) {
+        std::string text;
+        for (const LaunchRegion &region : launch_regions(ovmf, page_size, true, vmm))
+            text += std::to_string(static_cast<unsigned>(region.type));
+        return text;
+    };
+    // Firmware, then types of the sections: 3 zero, 4 unmeasured, 5 secrets, 6 CPUID, 1 the hash page.
+    const bool qemu = types(Vmm::qemu) == "13356313" && types(Vmm::krun) == "13356313";
+    const bool ec2 = types(Vmm::ec2) == "13353136" && types(Vmm::ec2_legacy) == "13353136";
+    const bool gce = types(Vmm::gce) == "14456314";
+    assert_true(qemu);
+    assert_true(ec2);
+    assert_true(gce);
+}
+
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(every_list_of_cases_is_run_to_its_end),
@@ -660,6 +803,13 @@ int main() {
         cmocka_unit_test(hash_area_at_0_means_no_measured_direct_boot),
         cmocka_unit_test(hashes_outside_the_measured_page_are_refused),
         cmocka_unit_test(secrets_and_cpuid_count_as_one_page_whatever_their_size),
+        cmocka_unit_test(parse_svsm_refuses_every_lie),
+        cmocka_unit_test(svsm_lies_between_variable_store_and_its_own_memory),
+        cmocka_unit_test(svsm_firmware_needs_ovmfs_table_and_vcpus_are_bounded),
+        cmocka_unit_test(sev_needs_no_metadata_but_a_table),
+        cmocka_unit_test(sev_refuses_hashes_without_an_area_for_the_whole_table),
+        cmocka_unit_test(sev_es_bounds_vcpus_and_measures_sev_features_but_for_snp),
+        cmocka_unit_test(launch_regions_are_in_the_order_and_kind_of_each_vmm),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

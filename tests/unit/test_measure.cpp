@@ -90,6 +90,21 @@ static void all_predictions_hold_every_model_and_count(void **) {
     assert_true(single);
 }
 
+static void all_predictions_of_a_vmm_without_signatures_are_one_for_every_model(void **) {
+    const auto before = predict_before_vcpus(test::data(origin + "fixtures/ovmf_AmdSev_suffix.bin"),
+                                             kernel_hashes({}, {}, ""), std::nullopt, Vmm::gce)
+                            .value();
+    const auto all = predict_all(before, {0, 1, Vmm::gce}).value();
+    const std::size_t size = all.size();
+    const std::size_t models = all[0].models.size();
+    const bool one = hex(all[0].digests[0]) == expected("test_snp_gce_default");
+    const bool four = hex(all[0].digests[3]) == expected("test_snp_gce_with_multiple_vcpus_default");
+    assert_int_equal(size, 1);
+    assert_int_equal(models, cpu_models().size());
+    assert_true(one);
+    assert_true(four);
+}
+
 static void predicting_refuses_a_manifest_that_contradicts_itself(void **) {
     Image kernel = image();
     kernel.manifest.kernel.sha256[0] ^= std::byte{1};
@@ -137,6 +152,7 @@ int main() {
         cmocka_unit_test(prediction_of_an_image_is_that_of_sev_snp_measure),
         cmocka_unit_test(guest_features_of_the_manifest_are_measured),
         cmocka_unit_test(all_predictions_hold_every_model_and_count),
+        cmocka_unit_test(all_predictions_of_a_vmm_without_signatures_are_one_for_every_model),
         cmocka_unit_test(predicting_refuses_a_manifest_that_contradicts_itself),
         cmocka_unit_test(predicting_refuses_an_image_whose_firmware_measures_no_kernel),
         cmocka_unit_test(firmware_digest_stands_for_the_firmwares_pages),
