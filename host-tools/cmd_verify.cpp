@@ -255,6 +255,10 @@ int cmd_verify(int argc, char **argv) {
         return *done;
     if (const auto problem = usage_problem(args))
         return report_error(command, Exit::usage, *problem);
+    if (const auto problem = usage_problem(args.output))
+        return report_error(command, Exit::usage, *problem);
+    if (const auto checked = check_output(args.output); !checked)
+        return report_error(command, checked.error());
 
     auto policy = read_policy_file(args.policy);
     if (!policy)

@@ -23,6 +23,7 @@ static constexpr Command table[] = {
     {"corim", "show, sign and verify reference values as CoRIM", cmd_corim},
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
+    {"show", "print a report, certificate, list, claims or evidence", cmd_show},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},
     {"completion", "print a completion script for bash", cmd_completion},
 };

@@ -1,4 +1,5 @@
-// How commands give out a verdict: a table or JSON on standard output. Decides nothing.
+// How commands give out a verdict: a table or JSON on standard output, a page and an attestation result as files.
+// Decides nothing.
 #pragma once
 
 #include "host-tools/appraise/appraise.hpp"
@@ -10,10 +11,20 @@ namespace cvmin {
 
 struct OutputArgs {
     bool json = false;
+    std::optional<std::string> html, ear, ear_key;
+    std::string ear_profile = "ietf";
 };
 void add_output_options(CLI::App &app, OutputArgs &args);
 
-// Writes the files that were asked for, then standard output. system: a file could not be written.
-Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args);
+// Says what is wrong with the arguments, before any work is done.
+std::optional<std::string> usage_problem(const OutputArgs &args);
+
+// Reads the key of the attestation result, if one is asked for: before the evidence is taken.
+Explained<void> check_output(const OutputArgs &args);
+
+// Writes the files that were asked for, then standard output. `explanation`: why the launch digest is another one, for
+// the page. system: a file could not be written; missing: an attestation result without a nonce; and those of the key.
+Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args,
+                         std::string_view explanation = {});
 
 } // namespace cvmin

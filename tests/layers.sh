@@ -12,6 +12,7 @@ declare -A allowed=(
     [host-tools/corim]="common host-tools/base host-tools/measure"
     [host-tools/collateral]="common host-tools/base host-tools/appraise"
     [host-tools/session]="common host-tools/base"
+    [host-tools/present]="common host-tools/base host-tools/appraise"
     [host-tools/signing]="common host-tools/base"
     [library]="common"
     [image]="common host-tools/base host-tools/corim host-tools/measure"

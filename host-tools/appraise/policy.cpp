@@ -393,7 +393,10 @@ std::expected<Policy, PolicyError> parse_policy(ByteView text) {
     const auto json = parse_json(text, "policy");
     if (!json)
         return std::unexpected(PolicyError{json.error(), ""});
-    return read_policy(*json);
+    auto policy = read_policy(*json);
+    if (policy)
+        policy->digest = sha256(text);
+    return policy;
 }
 
 } // namespace cvmin

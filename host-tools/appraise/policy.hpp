@@ -90,6 +90,7 @@ struct Policy {
     bool revocation = false;                           // false: "skip"; true: a current CRL must be there
     std::optional<std::uint32_t> crl_maximum_age_days; // with `revocation`: and its thisUpdate not longer ago
     Skippable<Sha256Digest> manifest;
+    Sha256Digest digest{}; // SHA-256 of the file that it was read from; zero: of none
 };
 
 // Of these members of the ID block anyone may choose the value, the host too, unless one of its keys is demanded.

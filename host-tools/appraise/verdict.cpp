@@ -70,8 +70,7 @@ static std::string abbreviated(const std::string &text) {
     return out;
 }
 
-// Names and reasons come out of certificates and claims: nothing that moves a cursor or colours a line.
-static std::string printable(std::string text) {
+std::string printable(std::string text) {
     for (char &c : text)
         if (c < 0x20 || c > 0x7e)
             c = '?';

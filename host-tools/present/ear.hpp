@@ -1,0 +1,47 @@
+// A verdict as an EAT Attestation Result (draft-ietf-rats-ear): claims with an AR4SI trustworthiness vector, in a JWT
+// signed with ES384. How checks become claims is the table in docs/ear.md. Judges nothing: it only makes a verdict
+// coarser, and never better.
+#pragma once
+
+#include "common/p384.hpp"
+#include "host-tools/appraise/appraise.hpp"
+
+namespace cvmin {
+
+// The claim names have changed: readers of the older profile are deployed, the newer one is the draft's.
+enum class EarProfile : std::uint8_t {
+    ietf,     // tag:ietf.org,2026:rats/ear#04: ear_status, ...
+    veraison, // tag:github.com,2023:veraison/ear: ear.status, ...
+};
+std::string_view name(EarProfile profile);
+std::optional<EarProfile> ear_profile_by_name(std::string_view name);
+
+inline constexpr std::string_view ear_submodule = "sev-snp"; // the one that is appraised
+
+// AR4SI values that are used here. Tiers: 0 none, 2..31 affirming, 32..95 warning, 96..127 contraindicated.
+namespace ar4si {
+inline constexpr int no_claim = 0;
+inline constexpr int affirming = 2;
+inline constexpr int approved_boot = 3; // executables: what was loaded during boot, and not what runs later
+inline constexpr int contraindicated = 96;
+inline constexpr int unrecognized = 97; // an instance, a platform
+inline constexpr int crypto_failed = 99;
+} // namespace ar4si
+
+struct TrustVector {
+    int instance_identity = 0, configuration = 0, executables = 0, file_system = 0, hardware = 0, runtime_opaque = 0,
+        storage_opaque = 0, sourced_data = 0;
+};
+TrustVector trust_vector(const Appraisal &appraisal);
+// "affirming" only of an accepted verdict under AMD's root that speaks of hardware, configuration, executables and
+// memory; "warning" where an accepted one leaves one of these out; else "contraindicated".
+std::string_view ear_status(const Appraisal &appraisal);
+
+// missing: no nonce (a result for evidence whose freshness nobody checked could be replayed for ever).
+Result<Json> ear_claims(const Appraisal &appraisal, const Expectations &expectations, EarProfile profile,
+                        std::time_t issued);
+
+// Compact JWS. crypto.
+Result<std::string> sign_jwt(const Json &claims, const P384PrivateKey &key);
+
+} // namespace cvmin

@@ -1,0 +1,13 @@
+// A verdict as one self-contained page: no scripts, nothing fetched, light and dark, wide and narrow. For people:
+// nothing reads it back.
+#pragma once
+
+#include "host-tools/appraise/appraise.hpp"
+
+namespace cvmin {
+
+// `explanation`: why the launch digest is another one, where somebody found out (plain text, may have several lines).
+std::string verdict_html(const Appraisal &appraisal, const Expectations &expectations,
+                         std::string_view explanation = {});
+
+} // namespace cvmin
