@@ -2,6 +2,7 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/explain_verdict.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "host-tools/release.hpp"
 #include "host-tools/signer_options.hpp"
@@ -162,8 +163,11 @@ int cmd_send(int argc, char **argv) {
         want_signer(expectations);
     }
     expectations.emulated_ark = std::move(references->emulated_ark);
-    const Appraisal appraisal = appraise(live->evidence, expectations);
+    Appraisal appraisal = appraise(live->evidence, expectations);
     if (!appraisal.accepted) {
+        if (!args.image.empty())
+            explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(vm->cpu_model),
+                                       args.vcpus.value_or(vm->vcpus));
         std::fputs(verdict_table(appraisal, expectations).c_str(), stderr);
         if (args.json)
             print_json(verdict_json(appraisal, expectations));

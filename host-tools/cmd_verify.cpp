@@ -2,6 +2,7 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/explain_verdict.hpp"
 #include "host-tools/report_input.hpp"
 #include "host-tools/signer_options.hpp"
 #include "host-tools/verdict_output.hpp"
@@ -274,9 +275,12 @@ int cmd_verify(int argc, char **argv) {
     if (args.signer.given())
         want_signer(input->wanted);
 
-    const Appraisal appraisal = args.report.given()
-                                    ? appraise_report(input->evidence, input->certificates, input->wanted)
-                                    : appraise(input->evidence, input->wanted);
+    Appraisal appraisal = args.report.given()
+                              ? appraise_report(input->evidence, input->certificates, input->wanted)
+                              : appraise(input->evidence, input->wanted);
+    if (!args.image.empty())
+        explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(input->vcpu_type),
+                                   args.vcpus.value_or(input->vcpus));
     if (const auto given = give_out(appraisal, input->wanted, args.output); !given)
         return report_error(command, given.error());
     return appraisal.verdict.accepted() ? Exit::ok : Exit::rejected;

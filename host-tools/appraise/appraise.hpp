@@ -176,6 +176,13 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
     std::optional<ByteArray<exporter_size>> exporter_;
 };
 
+// Why the launch digest may be another one than wanted: words that a command adds after appraisal, for whoever reads the
+// verdict. Nothing is decided by it.
+struct DigestExplanation {
+    std::vector<std::string> lines;
+    Json json; // as in docs/explain.md
+};
+
 struct Appraisal {
     Verdict verdict;
     std::optional<SnpReport> report; // decoded, when it could be
@@ -183,6 +190,7 @@ struct Appraisal {
     // VEK, ASK or ASVK, ARK: only of a chain that holds.
     std::vector<std::shared_ptr<const X509Certificate>> chain;
     std::optional<Accepted> accepted; // never of a report by itself: it speaks of no key and of no connection
+    std::optional<DigestExplanation> explanation; // never set by appraise()
 };
 
 // Never an Error: evidence that cannot be read is a failed check ("evidence.format", ...).

@@ -116,6 +116,11 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
     const auto tally = [&](Outcome outcome) {
         return std::to_string(count[static_cast<std::size_t>(outcome)]) + " " + std::string{name(outcome)};
     };
+    if (appraisal.explanation) {
+        out += "\nWhy the launch digest may be another one:\n";
+        for (const std::string &line : appraisal.explanation->lines)
+            out += "  " + printable(line) + "\n";
+    }
     out += "\n" + headline(appraisal) + ": " + tally(Outcome::passed) + ", " + tally(Outcome::failed) + ", " +
            tally(Outcome::not_made) + ", " + tally(Outcome::skipped) + "\n";
     return out;
@@ -160,7 +165,7 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
                           {"found", printable(check.found)},
                           {"wanted", printable(check.wanted)},
                           {"anchor", check.anchor}});
-    return {{"schema", verdict_schema},
+    Json json{{"schema", verdict_schema},
             {"subject", appraisal.verdict.report_only() ? "report" : "evidence"},
             {"accepted", appraisal.verdict.accepted()},
             {"emulated", appraisal.verdict.emulated()},
@@ -168,6 +173,9 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
             {"measurement_source", printable(expectations.measurement_source)},
             {"checks", std::move(checks)},
             {"report", appraisal.report ? report_json(*appraisal.report) : Json{}}};
+    if (appraisal.explanation)
+        json["explanation"] = appraisal.explanation->json;
+    return json;
 }
 
 } // namespace cvmin

@@ -168,6 +168,53 @@ well_formed "$work/kept.html" >"$work/text" || complain "the replaced map is not
 grep -q 'there is no hashes page' "$work/text" || complain "the map does not say that the kernel is not covered"
 refuses 3 "$work/none/map.html" --html "$work/none/map.html" --ovmf "$amdsev" --vcpus 1 --vcpu-type EPYC-v4
 
+# ---- under a failed snp.measurement ------------------------------------------------------------------------------------
+# A verdict over an image that another launch digest was wanted of; the explanation is in the table, and in JSON by schema.
+python3 - "$work" "$amdsev" "$data/inputs/kernel.bin" "$data/inputs/initrd.bin" "$line" <<'EOT'
+import hashlib, json, os, shutil, sys
+work, firmware, kernel, initrd, line = sys.argv[1:]
+def file(name, source):
+    path = os.path.join(work, name)
+    if source:
+        shutil.copyfile(source, path)
+    data = open(path, "rb").read()
+    return {"path": name, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+open(os.path.join(work, "cmdline"), "w").write(line)
+files = {"kernel": file("bzImage", kernel), "initrd": file("initrd", initrd), "cmdline": file("cmdline", None),
+         "firmware": file("OVMF.fd", firmware)}
+hashes = {"kernel": files["kernel"]["sha256"], "initrd": files["initrd"]["sha256"],
+          "cmdline": hashlib.sha256(line.encode() + b"\0").hexdigest()}
+json.dump({"schema": 1, "kind": "cvmin-image", "version": "0.1.0", "debug": False, "files": files,
+           "command_line": line, "hashes": hashes, "guest_policy": "0x30000", "guest_features": "0x1",
+           "inputs": []}, open(os.path.join(work, "image.json"), "w"))
+EOT
+run 0 --digest "$four" --image "$work/image.json" --vcpus 2 --vcpu-type EPYC-v4
+says 'vcpus 4 instead of 2'
+appraise=$CVMIN_SRC/tests/data/appraise
+verify() { # ARGS...
+    local exit=0
+    "$CVMIN" verify "$appraise/evidence.cbor" --session "$appraise/evidence.cbor.session.json" --vcpus 2 --vcpu-type EPYC-v4 \
+        --image "$work/image.json" --policy "$CVMIN_SRC/policies/emulated.json" --trust-emulated "$appraise/ark.der" \
+        --time 2026-06-01T12:00:00Z "$@" >"$work/out" 2>"$work/err" || exit=$?
+    count=$((count + 1))
+    [ "$exit" = 1 ] || complain "verify: exit $exit instead of 1: $(cat "$work/err")"
+    [ ! -s "$work/err" ] || complain "verify: standard error is not empty: $(cat "$work/err")"
+}
+verify
+says 'Why the launch digest may be another one:' 'no launch near the described one has this digest'
+[[ $(tail -n 1 "$work/out") == REFUSED* ]] || complain "verify: the last line is not the decision"
+verify --json
+python3 - "$work/out" "$CVMIN_SRC/docs/verdict.schema.json" "$appraise/explanation.json" <<'EOT' || complain "verify --json: the explanation does not follow the schema"
+import json, sys, jsonschema
+verdict, schema, golden = (json.load(open(path)) for path in sys.argv[1:])
+assert verdict["explanation"]["result"] == "nothing_near" and not verdict["accepted"]
+validator = jsonschema.Draft202012Validator(schema["properties"]["explanation"]) # verify.sh looks at all of it
+validator.validate(verdict["explanation"])
+validator.validate(golden)
+golden["more"] = 1
+assert not validator.is_valid(golden)
+EOT
+
 # ---- usage: exit 2 --------------------------------------------------------------------------------------------------
 vcpu=(--vcpus 2 --vcpu-type EPYC-v4)
 refuses 2 "wanted --digest HEX" "${files[@]}" "${vcpu[@]}"
