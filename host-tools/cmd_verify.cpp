@@ -1,8 +1,10 @@
 // cvmin verify: appraises evidence, stored or of a running CVM, and prints the verdict. Decides nothing itself.
+#include "common/evidence.hpp"
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/explain_verdict.hpp"
+#include "host-tools/reference.hpp"
 #include "host-tools/report_input.hpp"
 #include "host-tools/signer_options.hpp"
 #include "host-tools/verdict_output.hpp"
@@ -21,6 +23,7 @@ constexpr unsigned default_timeout_s = 30; // under emulation a handshake may qu
 struct Args {
     std::string evidence, vm, image, policy;
     std::optional<std::string> session, emulated_ark, nonce, exporter, key, time, vcpu_type, vsock_socket;
+    std::optional<std::string> reference, reference_key;
     std::optional<unsigned> vcpus;
     std::vector<std::string> measurements;
     unsigned timeout_s = default_timeout_s;
@@ -35,6 +38,10 @@ void describe(CLI::App &app, Args &args) {
     add_report_options(app, args.report);
     app.add_option("--image", args.image, "image.json whose launch digest is wanted");
     app.add_option("--measurement", args.measurements, "a wanted launch digest (hex) instead of --image; repeatable");
+    app.add_option("--reference", args.reference,
+                   "CoRIM with the wanted launches instead of --image; --vcpu-type and --vcpus choose among them");
+    app.add_option("--reference-key", args.reference_key,
+                   "public key of its signer, without which a signed one is refused");
     add_signer_options(app, args.signer);
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
     app.add_option("--trust-emulated", args.emulated_ark,
@@ -63,23 +70,31 @@ void describe(CLI::App &app, Args &args) {
         "      --policy policies/milan.json --time 2026-01-31T12:00:00Z --json\n"
         "  cvmin verify --report report.bin --vek vcek.der --report-data HEX --measurement HEX \\\n"
         "      --policy policies/genoa.json\n"
-        "  cvmin verify --vm vm1 --signer release.pub.pem --minimum-svn 3 --policy policies/genoa.json\n\n"
+        "  cvmin verify --vm vm1 --signer release.pub.pem --minimum-svn 3 --policy policies/genoa.json\n"
+        "  cvmin verify --vm vm1 --reference signed.corim --reference-key publisher.pub.pem --policy "
+        "policies/genoa.json\n\n"
         "A session file must be the verifier's own: whoever can write it chooses the nonce, the exporter and the\n"
         "key that the evidence is held against. The verdict names these as the caller's, and not as this\n"
         "connection's.\n\n"
         "Exit codes: 0 accepted, 1 refused, 2 usage, 3 bad input, 4 system, 5 agent unreachable or too slow.");
 }
 
+int wanted_sources(const Args &args) {
+    return !args.image.empty() + !args.measurements.empty() + args.signer.given() + args.reference.has_value();
+}
+
 std::optional<std::string> usage_problem(const Args &args) {
     const bool live = !args.vm.empty();
+    if (args.reference_key && !args.reference)
+        return "--reference-key goes with --reference";
     if (args.report.given() + live + !args.evidence.empty() != 1)
         return "wanted one of: a file of evidence, --vm NAME, --report FILE";
     if (args.report.given()) {
         if (args.session || args.nonce || args.exporter || args.key)
             return "a report by itself has no claims: leave --session, --nonce, --exporter and --key out, and say "
                    "--report-data";
-        if (!args.image.empty() + !args.measurements.empty() + args.signer.given() > 1)
-            return "wanted one of: --image image.json, --measurement HEX, --signer KEY";
+        if (wanted_sources(args) > 1)
+            return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE";
         if (!args.image.empty() && !(args.vcpus && args.vcpu_type))
             return "--image needs --vcpus and --vcpu-type: each vCPU is part of the launch digest";
         return std::nullopt;
@@ -90,8 +105,8 @@ std::optional<std::string> usage_problem(const Args &args) {
         return "--vm makes a nonce and a connection of its own: leave --session, --nonce, --exporter and --key out";
     if (!live && args.vsock_socket)
         return "--vsock-socket goes with --vm";
-    if (!args.image.empty() + !args.measurements.empty() + args.signer.given() != 1)
-        return "wanted one of: --image image.json, --measurement HEX, --signer KEY";
+    if (wanted_sources(args) != 1)
+        return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE";
     if (!live && !args.session && !(args.nonce && args.exporter && args.key))
         return "stored evidence needs --session FILE, or each of --nonce, --exporter and --key; where the connection "
                "is "
@@ -207,6 +222,28 @@ Explained<Input> alone(const Args &args) {
     return input;
 }
 
+// The launches of a CoRIM; the vCPUs choose among them only where the caller says which.
+Explained<void> add_reference(const Args &args, Input &input) {
+    const auto reference = read_reference(*args.reference, args.reference_key, input.wanted.now);
+    if (!reference)
+        return std::unexpected(reference.error());
+    std::optional<std::uint32_t> signature;
+    if (args.vcpu_type) {
+        const auto model = find_cpu_model(*args.vcpu_type);
+        if (!model)
+            return explain(Errc::usage, "no CPU model " + *args.vcpu_type + "; did you mean " +
+                                            std::string{nearest_cpu_model(*args.vcpu_type)} + "?");
+        signature = model->signature;
+    }
+    if (args.report.given()) {
+        want_launches(input.wanted, *reference, input.evidence, signature, args.vcpus);
+        return {};
+    }
+    const auto evidence = parse_evidence(input.evidence);
+    want_launches(input.wanted, *reference, evidence ? ByteView{evidence->report} : ByteView{}, signature, args.vcpus);
+    return {};
+}
+
 // What the launch digest may be, whose root counts, and when.
 Explained<void> add_references(const Args &args, Input &input) {
     Expectations &wanted = input.wanted;
@@ -242,7 +279,7 @@ Explained<void> add_references(const Args &args, Input &input) {
             return explain(Errc::usage, "--time: wanted UTC in the form 2026-01-31T12:00:00Z");
         wanted.now = *time;
     }
-    return {};
+    return args.reference ? add_reference(args, input) : Explained<void>{};
 }
 
 } // namespace
@@ -275,9 +312,8 @@ int cmd_verify(int argc, char **argv) {
     if (args.signer.given())
         want_signer(input->wanted);
 
-    Appraisal appraisal = args.report.given()
-                              ? appraise_report(input->evidence, input->certificates, input->wanted)
-                              : appraise(input->evidence, input->wanted);
+    Appraisal appraisal = args.report.given() ? appraise_report(input->evidence, input->certificates, input->wanted)
+                                              : appraise(input->evidence, input->wanted);
     if (!args.image.empty())
         explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(input->vcpu_type),
                                    args.vcpus.value_or(input->vcpus));

@@ -1,6 +1,5 @@
 #include "host-tools/reference.hpp"
 
-#include "common/evidence.hpp"
 #include "host-tools/base/mbed.hpp"
 #include "host-tools/base/os.hpp"
 #include "qemu/supervisor.hpp"
@@ -74,10 +73,9 @@ Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
     return out;
 }
 
-void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView evidence,
+void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView raw_report,
                    std::optional<std::uint32_t> signature, std::optional<unsigned> vcpus) {
-    const auto parsed = parse_evidence(evidence);
-    const auto report = parsed ? parse_snp_report(parsed->report) : std::unexpected(parsed.error());
+    const auto report = parse_snp_report(raw_report);
     std::vector<const corim::Launch *> candidates;
     bool digest_only = false; // its digest is among the launches, but another value is not as the launch has it
     for (const corim::Launch &launch : reference.launches) {

@@ -27,10 +27,10 @@ struct ReferenceFile {
 Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
                                         const std::optional<std::filesystem::path> &key, std::int64_t now);
 
-// Fills in `wanted.measurements` and their source for this evidence: the launches whose other values (guest policy,
-// SVN, ids) its report has, narrowed to a CPU signature and vCPU count where they are given. Nothing of the evidence is
-// believed here: it only chooses among the launches, and appraise() compares the digest.
-void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView evidence,
+// Fills in `wanted.measurements` and their source for a raw report: the launches whose other values (guest policy, SVN,
+// ids) it has, narrowed to a CPU signature and vCPU count where they are given. Nothing of the report is believed here:
+// it only chooses among the launches, and appraise() compares the digest.
+void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView raw_report,
                    std::optional<std::uint32_t> signature, std::optional<unsigned> vcpus);
 
 } // namespace cvmin

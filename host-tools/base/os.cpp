@@ -65,7 +65,7 @@ Result<void> write_all(int fd, ByteView bytes) {
 
 Result<void> write_file(const std::filesystem::path &path, ByteView bytes, mode_t mode) {
     if (struct stat found{}; ::lstat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode) &&
-        !S_ISDIR(found.st_mode)) // a directory is refused by rename
+                             !S_ISDIR(found.st_mode)) // a directory is refused by rename
         return fail(Errc::unsupported, "file");
     std::string name = path.string() + ".XXXXXX";
     UniqueFd fd{::mkostemp(name.data(), O_CLOEXEC)};

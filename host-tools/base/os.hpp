@@ -37,8 +37,8 @@ class UniqueFd {
 // system (errno): cannot be opened or read; missing: no such file; too_large: more than `limit` bytes; unsupported: not
 // a regular file (or a pipe, when the path is "-": standard input).
 Result<Bytes> read_file(const std::filesystem::path &path, std::size_t limit);
-// Writes beside the target and renames: the target is whole or unchanged, also on a full disk. unsupported: the target is
-// there and no regular file: a device or a link (/dev/stdout) would be replaced by a file. system.
+// Writes beside the target and renames: the target is whole or unchanged, also on a full disk. unsupported: the target
+// is there and no regular file: a device or a link (/dev/stdout) would be replaced by a file. system.
 Result<void> write_file(const std::filesystem::path &path, ByteView bytes, mode_t mode = 0644);
 // Makes a file that was not there, with `mode` from the start; it is whole or not there. system (EEXIST: it was there).
 Result<void> write_new_file(const std::filesystem::path &path, ByteView bytes, mode_t mode);

@@ -179,6 +179,64 @@ python3 -c 'import json; v = json.load(open("out")); assert v["signature"] == {"
     complain "JSON of show"
 run 0 show - <a.corim
 
+# ---- as reference values of cvmin verify: the stored evidence of verify.sh, and CoRIMs that Python wrote
+appraise=$data/appraise
+cat >write.py <<'PY'
+import sys
+def head(major, n):
+    for size, info in ((0, n), (1, 24), (2, 25), (4, 26)):
+        if n < (24 if size == 0 else 1 << 8 * size): return bytes([major << 5 | info]) + (n.to_bytes(size, "big") if size else b"")
+def encode(item):
+    if isinstance(item, int): return head(0, item)
+    if isinstance(item, bytes): return head(2, len(item)) + item
+    if isinstance(item, str): return head(3, len(item)) + item.encode()
+    if isinstance(item, list): return head(4, len(item)) + b"".join(map(encode, item))
+    if isinstance(item, dict): return head(5, len(item)) + b"".join(encode(k) + encode(v) for k, v in item.items())
+    return head(6, item[0]) + encode(item[1])
+out, signature, policy, *digests = sys.argv[1:]
+def comid(number, digest):
+    digest = bytes.fromhex(digest)
+    return (506, encode({4: {0: [[{0: {0: (111, bytes.fromhex("2b060104019c780301"))}},
+                                  [{1: {2: [[7, digest]]}, 0: 641},
+                                   {0: 2, 1: {4: (560, int(policy, 16).to_bytes(8, "big"))}}]]]},
+                         1: {0: f"tag:cvmin,2026:launch/test/{signature}/{number}"}}))
+corim = {1: [comid(i + 1, d) for i, d in enumerate(digests)], 0: "made by a test",
+         3: (32, "tag:amd.com,2025:snp-corim-profile")}
+open(out, "wb").write(encode((501, corim)))
+PY
+field() { python3 -c 'import sys; r = open(sys.argv[1], "rb").read(); at = r.index(bytes.fromhex(sys.argv[2])); print(r[at - 0x90 + 8:at - 0x90 + 16][::-1].hex())' "$appraise/evidence.cbor" "$1"; }
+good=$(printf 'aa%.0s' {1..48})
+policy=$(field "$good")
+bad=$(printf '%096d' 0)
+appraise() { # WANTED_CODE ARGS...
+    local wanted=$1 code=0
+    shift
+    "$CVMIN" verify "$appraise/evidence.cbor" --session "$appraise/evidence.cbor.session.json" --policy "$CVMIN_SRC/policies/emulated.json" \
+        --time 2026-06-01T12:00:00Z --trust-emulated "$appraise/ark.der" "$@" >out 2>err || code=$?
+    [ "$code" = "$wanted" ] || complain "verify: exit $code instead of $wanted: $* ($(cat err))"
+}
+python3 write.py ref.corim 0x00a10f10 "$policy" "$bad" "$good"
+python3 write.py none.corim 0x00a10f10 "$policy" "$bad"
+python3 write.py debug.corim 0x00a10f10 "$(printf '%x' $((0x$policy | 1 << 19)))" "$good"
+appraise 0 --reference ref.corim
+grep -q 'ref.corim, not signed, EPYC-Genoa (0x00a10f10), 2 vCPUs' out || complain "the verdict does not say which launch it was"
+appraise 0 --reference ref.corim --vcpus 2 --vcpu-type EPYC-Genoa
+appraise 1 --reference ref.corim --vcpus 1
+appraise 1 --reference ref.corim --vcpu-type EPYC-Milan
+appraise 1 --reference none.corim
+grep -q '^FAILED *snp.measurement' out || complain "not snp.measurement failed"
+appraise 1 --reference debug.corim # its digest, under another guest policy than the report's
+grep -q '^FAILED *snp.measurement' out || complain "a demand beside the digest was dropped"
+appraise 3 --reference "$data/veraison/corim-sevsnp-valid.cbor"
+"$CVMIN" corim sign ref.corim --key key.pem --out ref.signed --signer ACME >/dev/null
+appraise 0 --reference ref.signed --reference-key public.pem
+grep -q 'signed by ACME' out || complain "the verdict does not name the signer"
+appraise 3 --reference ref.signed --reference-key stranger.pem
+appraise 2 --reference ref.signed
+appraise 3 --reference ref.corim --reference-key public.pem
+appraise 2 --reference ref.corim --measurement "$good"
+appraise 2 --measurement "$good" --reference-key public.pem
+
 # ---- what cannot be read or written
 refuses 3 'is missing' show nothing
 refuses 3 'file' show image
@@ -186,8 +244,8 @@ refuses 3 'corim ends too early' show /dev/null
 refuses 3 'larger than its limit' show /dev/zero
 refuses 3 'corim' show image/image.json
 refuses 3 'corim' verify image/OVMF.fd --image image/image.json
-head -c 100000 a.corim >cut
-refuses 3 'ends too early' show cut
+head -c 100000 a.corim >cut.corim
+refuses 3 'ends too early' show cut.corim
 refuses 3 'is of a kind this version does not support' sign signed.corim --key key.pem --out x
 refuses 3 'public.pem' sign a.corim --key public.pem --out x
 refuses 3 'key.pem' verify a.corim --key key.pem
