@@ -106,7 +106,8 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--fpu-state", args.fpu_state,
                    "FPU state in QEMU's VMSAs: reset (KVM since INIT2), zero (KVM before), mxcsr-only");
     app.add_flag("--legacy-vm-type", args.legacy_vm_type, "seves under QEMU's legacy-vm-type=on: no FPU state");
-    app.add_option("--dump-vmsa", args.dump_vmsa, "Write the measured VMSAs to vmsa<N>.bin, in this directory")
+    app.add_option("--dump-vmsa", args.dump_vmsa, "Write the measured VMSAs to vmsa<N>.bin, here or in DIR")
+        ->type_name("[DIR]")
         ->expected(0, 1)
         ->default_str("");
     app.add_flag("--all", args.all, "The digests for every CPU model and 1 to 255 vCPUs: lines 'MODEL VCPUS DIGEST'");
