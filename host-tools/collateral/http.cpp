@@ -117,7 +117,9 @@ HttpAnswer::Kind kind_of(CURLcode code, const Transfer &transfer) {
 
 Explained<std::string> parse_kds_address(const std::string &text) {
     const Url url{curl_url()};
-    if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
+    if (!url)
+        return explain(Errc::system, "libcurl.so.4 cannot be loaded, which fetches certificates");
+    if (curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
         return explain(Errc::usage, "'" + text + "' is no address: wanted https://HOST[:PORT]");
     const std::string scheme = part_of(url.get(), CURLUPART_SCHEME);
     const std::string host = part_of(url.get(), CURLUPART_HOST);
