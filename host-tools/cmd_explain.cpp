@@ -8,6 +8,7 @@
 #include "host-tools/measure/explain.hpp"
 #include "image/image_manifest.hpp"
 
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 
@@ -79,6 +80,20 @@ bool same_name(std::string_view a, std::string_view b) {
                               [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
+std::optional<Vmm> vmm_named(std::string_view name) {
+    for (const Vmm vmm : vmms)
+        if (same_name(vmm_name(vmm), name))
+            return vmm;
+    return std::nullopt;
+}
+
+std::optional<FpuState> fpu_state_named(std::string_view name) {
+    for (const FpuState state : fpu_states)
+        if (fpu_state_name(state) == name)
+            return state;
+    return std::nullopt;
+}
+
 std::optional<std::string> usage_problem(const Args &args) {
     if (args.digest && args.report)
         return "--digest and --report: the digest is taken from one of them";
@@ -102,13 +117,12 @@ std::optional<std::string> usage_problem(const Args &args) {
         return "--svsm: wanted --vars-size BYTES or --vars-file FILE too";
     if (!args.svsm && (args.vars_size || args.vars_file))
         return "--vars-size and --vars-file go with --svsm";
-    const auto vmm = std::ranges::find_if(vmms, [&](Vmm known) { return same_name(vmm_name(known), args.vmm_type); });
-    if (vmm == std::end(vmms))
+    const auto vmm = vmm_named(args.vmm_type);
+    if (!vmm)
         return "--vmm-type " + args.vmm_type + ": wanted QEMU, EC2, EC2-legacy, GCE or krun";
     if (args.svsm && *vmm != Vmm::qemu)
         return "--svsm: only QEMU starts an SVSM";
-    if (args.fpu_state &&
-        std::ranges::find(fpu_states, std::string_view{*args.fpu_state}, fpu_state_name) == std::end(fpu_states))
+    if (args.fpu_state && !fpu_state_named(*args.fpu_state))
         return "--fpu-state " + *args.fpu_state + ": wanted reset, zero or mxcsr-only";
     if (args.vcpus && (*args.vcpus == 0 || *args.vcpus > max_vcpus))
         return "--vcpus " + std::to_string(*args.vcpus) + ": wanted 1 to " + std::to_string(max_vcpus);
@@ -201,9 +215,9 @@ OrReported<LaunchDescription> read_description(const Args &args, Files &files) {
             return of_files;
         described = std::move(*of_files);
     }
-    described.vmm = *std::ranges::find_if(vmms, [&](Vmm known) { return same_name(vmm_name(known), args.vmm_type); });
+    described.vmm = vmm_named(args.vmm_type).value_or(Vmm::qemu); // usage_problem has refused other names
     if (args.fpu_state)
-        described.fpu = *std::ranges::find(fpu_states, std::string_view{*args.fpu_state}, fpu_state_name);
+        described.fpu = fpu_state_named(*args.fpu_state).value_or(FpuState::reset);
     described.vcpus = args.vcpus;
     described.signature = args.vcpu_sig;
     if (args.vcpu_type) {

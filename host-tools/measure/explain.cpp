@@ -460,7 +460,8 @@ void Search::list_hashes() {
 void Search::list_vcpus(bool snp) {
     const std::uint64_t described_features = snp ? described_.guest_features : described_.guest_features & ~snp_active;
     std::vector<VcpuOption> all;
-    const auto add_states = [&](std::vector<Difference> changes, std::optional<Difference> open, VcpuState state) {
+    const auto add_states = [&](const std::vector<Difference> &changes, const std::optional<Difference> &open,
+                                VcpuState state) {
         for (std::uint64_t features : features_near(described_.guest_features)) {
             const std::uint64_t value = snp ? features : features & ~snp_active;
             VcpuOption option{changes, open, state};
@@ -484,7 +485,7 @@ void Search::list_vcpus(bool snp) {
                                           "FPU state " + fpu_text(fpu) + " instead of " + fpu_text(described_.fpu) +
                                               " (" + std::string{fpu_reason(fpu)} + ")"));
             state.fpu = fpu;
-            add_states(std::move(with), open, state);
+            add_states(with, open, state);
         }
     };
     const std::vector<Vmm> vmms = snp && !described_.svsm

@@ -118,7 +118,8 @@ std::vector<Block> blocks_below_4g(const Derivation &derivation, const LaunchDes
 double height_of(const Block &block) {
     constexpr double least = 30;
     constexpr double per_doubling = 3.2;
-    return least + per_doubling * std::log2(static_cast<double>((block.end - block.gpa) / page_size) + 1);
+    const std::uint64_t pages = (block.end - block.gpa) / page_size;
+    return least + per_doubling * std::log2(static_cast<double>(pages) + 1);
 }
 
 std::string number(double value) { // one decimal place, whatever the locale
