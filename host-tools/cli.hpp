@@ -38,6 +38,7 @@ void print_json(const Json &json);
 int cmd_attest(int argc, char **argv);
 int cmd_boot(int argc, char **argv);
 int cmd_build(int argc, char **argv);
+int cmd_certs(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_corim(int argc, char **argv);

@@ -11,8 +11,14 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "%s" -- "$current")
         return
     fi
+    if [ "$command" = certs ] && [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "fetch bundle show" -- "$current")
+        return
+    fi
+    local help=("$command")
+    [ "$command" != certs ] || help=(certs "${COMP_WORDS[2]}")
     if [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "$command" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "${help[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")
         return
     fi
     case $command in

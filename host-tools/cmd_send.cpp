@@ -2,6 +2,7 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/endorsements.hpp"
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "host-tools/release.hpp"
@@ -26,12 +27,14 @@ struct Args {
     unsigned timeout_s = default_timeout_s;
     bool json = false;
     bool allow_debug = false;
+    EndorsementArgs endorsements;
 };
 
 struct References { // what the evidence is judged by; read before the agent is asked for anything
     std::optional<PredictedMeasurement> measurement; // nothing: the policy's signer vouches
     Policy policy;
     std::optional<Bytes> emulated_ark;
+    Endorsements endorsements;
 };
 
 // A debug image's launch digest is as genuine as another's: that its console is on is told by image.json only. The exit
@@ -65,6 +68,8 @@ std::expected<References, int> read_references(const Args &args, const VmInfo &v
             return std::unexpected(report_error(command, ark.error(), *args.emulated_ark));
         references.emulated_ark = std::move(*ark);
     }
+    if (const auto own = add_endorsements(args.endorsements, std::time(nullptr), references.endorsements); !own)
+        return std::unexpected(report_error(command, own.error()));
     if (args.image.empty())
         return references;
     // The host's word on its vCPUs only chooses among the digests that this image may have.
@@ -99,6 +104,7 @@ void describe(CLI::App &app, Args &args) {
     add_signer_options(app, args.signer);
     app.add_option("--policy", args.policy, "appraisal policy (JSON)")->required();
     app.add_option("--trust-emulated", args.emulated_ark, "ARK of an emulated AMD-SP to trust (DER); for tests");
+    add_endorsement_options(app, args.endorsements);
     app.add_option("--vcpu-type", args.vcpu_type, "CPU model to predict for (default: as launched)");
     app.add_option("--vcpus", args.vcpus, "vCPUs to predict for (default: as launched)");
     app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
@@ -163,6 +169,7 @@ int cmd_send(int argc, char **argv) {
         want_signer(expectations);
     }
     expectations.emulated_ark = std::move(references->emulated_ark);
+    expectations.endorsements = std::move(references->endorsements);
     Appraisal appraisal = appraise(live->evidence, expectations);
     if (!appraisal.accepted) {
         if (!args.image.empty())

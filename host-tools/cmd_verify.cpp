@@ -3,6 +3,7 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/endorsements.hpp"
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/reference.hpp"
 #include "host-tools/report_input.hpp"
@@ -30,6 +31,7 @@ struct Args {
     ReportArgs report;
     SignerArgs signer;
     OutputArgs output;
+    EndorsementArgs endorsements;
 };
 
 void describe(CLI::App &app, Args &args) {
@@ -46,6 +48,7 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
+    add_endorsement_options(app, args.endorsements);
     app.add_option(
         "--session", args.session,
         "FILE.session.json of attest, as the verifier itself wrote and kept it: nonce, exporter, key, vCPUs");
@@ -279,6 +282,7 @@ Explained<void> add_references(const Args &args, Input &input) {
             return explain(Errc::usage, "--time: wanted UTC in the form 2026-01-31T12:00:00Z");
         wanted.now = *time;
     }
+    CVMIN_CHECK(add_endorsements(args.endorsements, wanted.now, wanted.endorsements));
     return args.reference ? add_reference(args, input) : Explained<void>{};
 }
 

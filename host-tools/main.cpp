@@ -21,6 +21,7 @@ static constexpr Command table[] = {
     {"console", "print or follow a CVM's console", cmd_console},
     {"stop", "stop a CVM and remove its state", cmd_stop},
     {"corim", "show, sign and verify reference values as CoRIM", cmd_corim},
+    {"certs", "fetch AMD's certificates and lists, bundle them for offline use", cmd_certs},
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
     {"show", "print a report, certificate, list, claims or evidence", cmd_show},

@@ -356,12 +356,6 @@ Explained<void> BundleMaker::add_list(ByteView der, std::string_view file) {
         return problem_of(file, {"a list of " + list->issuer_name(), "a list of a pinned ARK of AMD's"});
     if (const auto good = check_crl(*list, *issuer, now_); !good)
         return problem_of(file, good.error());
-    for (auto &other : crls_)
-        if (equal(other->issuer(), list->issuer())) {
-            if (other->this_update() < list->this_update())
-                other = list;
-            return {};
-        }
     crls_.push_back(list);
     return {};
 }
@@ -394,7 +388,14 @@ Explained<Bundle> BundleMaker::finish(std::uint64_t expires, const MinimumTcb &m
     for (const auto &certificate : intermediates_)
         bundle.intermediates.push_back(to_bytes(certificate->der()));
     for (const auto &list : crls_) {
-        bundle.crls.push_back(to_bytes(list->der()));
+        const auto newer = [&](const auto &other) { // of two of one second, the one that lists more
+            return equal(other->issuer(), list->issuer()) &&
+                   std::pair{other->this_update(), other->entries()} > std::pair{list->this_update(), list->entries()};
+        };
+        const Bytes der = to_bytes(list->der());
+        if (std::ranges::any_of(crls_, newer) || std::ranges::contains(bundle.crls, der))
+            continue;
+        bundle.crls.push_back(der);
         if (const auto end = list->next_update(); end && static_cast<std::uint64_t>(*end) < expires)
             note("the list of " + list->issuer_name() + " is current until " + format_time(*end) +
                  " only, before the bundle's end");

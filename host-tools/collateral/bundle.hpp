@@ -65,8 +65,8 @@ class BundleMaker {
 
     // A file's contents: DER or PEM, one or more certificates and lists. mismatch: does not verify; malformed: is none.
     Explained<void> add(ByteView bytes, std::string_view file);
-    // Checks the VEKs under the intermediates that were added or are built in. Of several lists of one ARK only the
-    // newest stays. missing: nothing was added; too_large.
+    // Checks the VEKs under the intermediates that were added or are built in, and against every list. Of several lists
+    // of one ARK only the newest stays. missing: nothing was added; too_large.
     Explained<Bundle> finish(std::uint64_t expires, const MinimumTcb &minimum_tcb,
                              const std::function<void(std::string_view)> &note);
 

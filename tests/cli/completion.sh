@@ -21,6 +21,13 @@ expect() {
 expect measure me
 expect --vcpu-type measure --vc
 expect --timeout boot --t
+expect keygen key
+expect --author-key sign --au
+expect --id-block boot --id
+expect --minimum-svn verify --min
+expect fetch certs f
+expect --chip-id certs fetch --ch
+expect --expires certs bundle --e
 [ "$(complete_words me)" = "measure " ] || { echo "completion.sh: 'me' gives more than measure"; failed=1; }
 code=0
 cvmin completion fish >/dev/null 2>&1 || code=$?
