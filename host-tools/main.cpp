@@ -1,6 +1,7 @@
 // cvmin: the table of commands, and dispatch.
 #include "host-tools/cli.hpp"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
@@ -76,5 +77,11 @@ static bool open_standard_streams() {
 int main(int argc, char **argv) {
     if (!cvmin::open_standard_streams())
         return cvmin::Exit::system_failure;
-    return cvmin::run(argc, argv);
+    const int code = cvmin::run(argc, argv);
+    // a result that did not arrive (a full disk) must not pass for a success
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+        std::fprintf(stderr, "cvmin: error: standard output could not be written: %s\n", std::strerror(errno));
+        return code == cvmin::Exit::ok ? cvmin::Exit::system_failure : code;
+    }
+    return code;
 }

@@ -60,13 +60,12 @@ static Explained<void> write_ear(const Appraisal &appraisal, const Expectations 
     return {};
 }
 
-Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args,
-                         std::string_view explanation) {
+Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args) {
     if (args.ear)
         if (auto written = write_ear(appraisal, expectations, args); !written)
             return written;
     if (args.html) {
-        const std::string page = verdict_html(appraisal, expectations, explanation);
+        const std::string page = verdict_html(appraisal, expectations);
         if (const auto written = write_file(*args.html, as_bytes(page)); !written)
             return explain(written.error(), *args.html);
     }

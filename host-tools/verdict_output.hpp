@@ -22,9 +22,8 @@ std::optional<std::string> usage_problem(const OutputArgs &args);
 // Reads the key of the attestation result, if one is asked for: before the evidence is taken.
 Explained<void> check_output(const OutputArgs &args);
 
-// Writes the files that were asked for, then standard output. `explanation`: why the launch digest is another one, for
-// the page. system: a file could not be written; missing: an attestation result without a nonce; and those of the key.
-Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args,
-                         std::string_view explanation = {});
+// Writes the files that were asked for, then standard output. system: a file could not be written; usage: an
+// attestation result without a nonce; and the errors of its key.
+Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args);
 
 } // namespace cvmin

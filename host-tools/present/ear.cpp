@@ -61,12 +61,13 @@ TrustVector trust_vector(const Appraisal &appraisal) {
     if (!authentic(is))
         vector.instance_identity = ar4si::crypto_failed;
     else if (appraisal.verdict.emulated() || is.bad("snp.chip_id") || is.bad("snp.chip_id.allowed") ||
-             is.bad("snp.csp_id"))
+             is.bad("snp.csp_id") || is.bad("snp.report_id"))
         vector.instance_identity = ar4si::unrecognized;
     else if (is.passed("snp.chip_id.allowed") || is.passed("snp.csp_id")) // else any genuine machine would do: no claim
         vector.instance_identity = ar4si::affirming;
 
-    if (is.any_bad("snp.policy.") || is.bad("snp.vmpl") || is.bad("snp.host_data") || is.bad("claims.manifest"))
+    if (is.any_bad("snp.policy.") || is.bad("snp.vmpl") || is.bad("snp.host_data") || is.bad("snp.report_id_ma") ||
+        is.bad("claims.manifest"))
         vector.configuration = ar4si::contraindicated;
     else if (is.passed("snp.policy.debug") && is.passed("snp.policy.migration_agent"))
         vector.configuration = ar4si::affirming;
@@ -82,7 +83,8 @@ TrustVector trust_vector(const Appraisal &appraisal) {
     if (!is.passed("snp.chain") || !is.passed("snp.signature") || appraisal.verdict.emulated())
         vector.hardware = ar4si::unrecognized;
     else if (is.any_bad("snp.tcb.") || is.any_bad("snp.platform_info.") || is.any_bad("snp.mitigation.") ||
-             is.bad("snp.version") || is.bad("snp.product") || is.bad("snp.unknown_bits"))
+             is.bad("snp.version") || is.bad("snp.product") || is.bad("snp.advisories") ||
+             is.bad("snp.provisional_firmware") || is.bad("snp.unknown_bits"))
         vector.hardware = ar4si::contraindicated;
     else if (is.passed("snp.tcb.minimum.reported") && is.passed("snp.tcb.minimum.committed") &&
              is.passed("snp.tcb.minimum.launch"))

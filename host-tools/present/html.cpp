@@ -195,6 +195,8 @@ code{font-family:var(--mono);font-size:.93em}
 .checks tbody tr.section{display:block;padding:14px 6px 2px;border:0}.checks tbody th{padding:0;border:0;display:block}
 .tcb td,.tcb th{padding-left:6px;padding-right:6px;font-size:14px}
 .tcb .min{display:block;margin:0}
+.tcb th{white-space:normal}
+.tcb .badge{padding:0;background:none;font-size:0;gap:0}
 }
 @media print{body{background:#fff}.card,.banner{break-inside:avoid}}
 )css";
@@ -208,7 +210,7 @@ class Page {
   public:
     Page(const Appraisal &appraisal, const Expectations &wanted) : appraisal_(appraisal), want_(wanted) {}
 
-    std::string make(std::string_view explanation) {
+    std::string make() {
         const bool accepted = appraisal_.verdict.accepted();
         const bool emulated = appraisal_.verdict.emulated();
         out_ = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -234,7 +236,7 @@ class Page {
         bits("Guest policy", "policy", CheckId::snp_policy_debug, guest_policy_bits);
         bits("Platform", "platform", CheckId::snp_platform_info_smt, platform_info_bits);
         out_ += "</div>\n";
-        measurement(explanation);
+        measurement();
         binding();
         all_checks();
         out_ += "<footer><p>For people to read: no program takes a decision from this page. What each check stops is "
@@ -360,38 +362,43 @@ class Page {
         const std::array<std::uint64_t, tcb_kind_count> raw{report.reported_tcb, report.committed_tcb,
                                                             report.launch_tcb, report.current_tcb};
         out_ += "<div class=\"scroll\"><table class=\"tcb\"><thead><tr><th></th>";
-        for (const std::string_view kind : tcb_kind_names)
-            out_ += "<th>" + std::string{kind} + "</th>";
-        out_ += "<th>certificate</th></tr></thead>\n<tbody>\n";
+        for (const TcbComponent component : all_tcb_components) {
+            std::string label{name(component)};
+            std::ranges::replace(label, '_', ' ');
+            if (tcb_byte(product, component))
+                out_ += "<th>" + label + "</th>";
+        }
+        out_ += "<th>verdict</th></tr></thead>\n<tbody>\n";
+        static constexpr std::array checks{CheckId::snp_tcb_minimum_reported, CheckId::snp_tcb_minimum_committed,
+                                           CheckId::snp_tcb_minimum_launch, CheckId::snp_tcb_minimum_current};
+        const Tcb reported = decode_tcb(product, report.reported_tcb);
+        for (std::size_t kind = 0; kind < tcb_kind_count; ++kind)
+            tcb_row(product, tcb_kind_names[kind], decode_tcb(product, raw[kind]),
+                    wanted_minimum(want_, product, static_cast<TcbKind>(kind)), std::nullopt, check(checks[kind]));
+        tcb_row(product, "certificate", appraisal_.vek->tcb, std::nullopt, reported,
+                check(CheckId::snp_tcb_certificate));
+        out_ += "</tbody></table></div>\n<p class=\"none\">Reported: what the signing key is derived for. "
+                "Committed: what cannot be rolled back. Launch: what ran when the guest was started. Current: what "
+                "runs now. Certificate: what the key was certified for; it must equal reported.</p>\n</section>\n";
+    }
+
+    // Levels below `minimum`, or other than `equal`, stand out.
+    void tcb_row(Product product, std::string_view label, const Tcb &tcb, const std::optional<Tcb> &minimum,
+                 const std::optional<Tcb> &equal, const Check &verdict) {
+        out_ += "<tr><th>" + std::string{label} + "</th>";
         for (const TcbComponent component : all_tcb_components) {
             if (!tcb_byte(product, component))
                 continue;
-            std::string label{name(component)};
-            std::ranges::replace(label, '_', ' ');
-            out_ += "<tr><th>" + label + "</th>";
-            for (std::size_t kind = 0; kind < tcb_kind_count; ++kind) {
-                const unsigned found = decode_tcb(product, raw[kind])[component];
-                const auto minimum = wanted_minimum(want_, product, static_cast<TcbKind>(kind));
-                const bool low = minimum && found < (*minimum)[component];
-                out_ += low ? "<td class=\"low\">" : "<td>";
-                out_ += std::to_string(found);
-                if (minimum)
-                    out_ += std::string{" <span class=\"min\">"} + (low ? "below " : "min ") +
-                            std::to_string((*minimum)[component]) + "</span>";
-                out_ += "</td>";
-            }
-            const unsigned certified = appraisal_.vek->tcb[component];
-            const bool other = certified != decode_tcb(product, report.reported_tcb)[component];
-            out_ += (other ? "<td class=\"low\">" : "<td>") + std::to_string(certified) + "</td></tr>\n";
+            const unsigned level = tcb[component];
+            const bool low = minimum && level < (*minimum)[component];
+            const bool other = equal && level != (*equal)[component];
+            out_ += (low || other ? "<td class=\"low\">" : "<td>") + std::to_string(level);
+            if (minimum)
+                out_ += std::string{" <span class=\"min\">"} + (low ? "&lt; " : "min ") +
+                        std::to_string((*minimum)[component]) + "</span>";
+            out_ += "</td>";
         }
-        out_ += "<tr><th>verdict</th>";
-        for (const CheckId id :
-             {CheckId::snp_tcb_minimum_reported, CheckId::snp_tcb_minimum_committed, CheckId::snp_tcb_minimum_launch,
-              CheckId::snp_tcb_minimum_current, CheckId::snp_tcb_certificate})
-            out_ += "<td>" + badge(check(id).outcome) + "</td>";
-        out_ += "</tr>\n</tbody></table></div>\n<p class=\"none\">Reported: what the signing key is derived for. "
-                "Committed: what cannot be rolled back. Launch: what ran when the guest was started. Current: what "
-                "runs now.</p>\n</section>\n";
+        out_ += "<td>" + badge(verdict.outcome) + "</td></tr>\n";
     }
 
     template <std::size_t N>
@@ -413,7 +420,7 @@ class Page {
         out_ += "</ul>\n</section>\n";
     }
 
-    void measurement(std::string_view explanation) {
+    void measurement() {
         const Check &each = check(CheckId::snp_measurement);
         out_ += "<section class=\"card\" id=\"measurement\">\n<h2>" + mark_of(each.outcome) +
                 " Launch digest (MEASUREMENT)</h2>\n<dl class=\"compare\"><dt>found</dt><dd>" +
@@ -425,13 +432,10 @@ class Page {
         if (!want_.measurement_source.empty())
             out_ += "<dt>from</dt><dd>" + escaped(want_.measurement_source) + "</dd>";
         out_ += "</dl>\n";
-        if (!explanation.empty()) {
+        if (appraisal_.explanation) {
             out_ += "<div class=\"explanation\" id=\"explanation\">";
-            for (std::size_t at = 0; at < explanation.size();) {
-                const std::size_t end = std::min(explanation.find('\n', at), explanation.size());
-                out_ += escaped(explanation.substr(at, end - at)) + (end < explanation.size() ? "\n" : "");
-                at = end + 1;
-            }
+            for (const std::string &line : appraisal_.explanation->lines)
+                out_ += escaped(line) + "\n";
             out_ += "</div>\n";
         }
         out_ += "</section>\n";
@@ -484,8 +488,8 @@ class Page {
 
 } // namespace
 
-std::string verdict_html(const Appraisal &appraisal, const Expectations &expectations, std::string_view explanation) {
-    return Page{appraisal, expectations}.make(explanation);
+std::string verdict_html(const Appraisal &appraisal, const Expectations &expectations) {
+    return Page{appraisal, expectations}.make();
 }
 
 } // namespace cvmin

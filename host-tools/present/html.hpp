@@ -6,8 +6,6 @@
 
 namespace cvmin {
 
-// `explanation`: why the launch digest is another one, where somebody found out (plain text, may have several lines).
-std::string verdict_html(const Appraisal &appraisal, const Expectations &expectations,
-                         std::string_view explanation = {});
+std::string verdict_html(const Appraisal &appraisal, const Expectations &expectations);
 
 } // namespace cvmin

@@ -218,7 +218,7 @@ static std::vector<Item> certificate_items(const X509Certificate &certificate) {
         parts.push_back(hex_item("x", vek->key.x));
         parts.push_back(hex_item("y", vek->key.y));
         out.push_back(group("endorsement key", "", std::move(parts)));
-    } else {
+    } else if (mbedtls_x509_crt_get_ca_istrue(&crt) != 1) {
         out.push_back(text_item("endorsement key", "no VCEK or VLEK: " + to_string(vek.error())));
     }
     out.push_back(hex_item("key sha-256", spki));
@@ -252,6 +252,8 @@ static Result<std::vector<Item>> table_items(ByteView bytes) {
         auto item = crl_item("CRL", table.crl);
         out.push_back(item ? std::move(*item) : text_item("CRL", to_string(item.error())));
     }
+    if (out.empty()) // other files, too, begin with 16 bytes that nobody knows
+        return fail(Errc::unsupported, "certificate");
     out.push_back(number_item("other entries", table.unknown));
     return out;
 }

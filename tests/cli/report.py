@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""cvmin verify --report over every real report of tests/data/reports.json, by the command as its users run it: what the
+index says must hold holds, and one bit of the signature, another chip's certificate or a foreign root is refused."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+cvmin, source = os.environ["CVMIN"], os.environ["CVMIN_SRC"]
+data = os.path.join(source, "tests", "data")
+roots = os.path.join(source, "host-tools", "appraise", "roots")
+work = tempfile.mkdtemp()
+problems, runs = [], 0
+
+
+def skipped(value):
+    """Every member that may be skipped is: only what can never be skipped is left."""
+    return {name: entry if name == "comment" else "skip" for name, entry in value.items()}
+
+
+def policy_for(entry):
+    policy = json.load(open(os.path.join(source, "policies", entry["product_line"].lower() + ".json")))
+    policy["report_versions"] = [entry["fields"]["version"]]
+    policy["signing_key"] = [entry["vek_kind"]]
+    policy["vmpl"] = entry["fields"]["vmpl"]
+    policy["csp_id"] = [entry["vek_csp_id"]] if entry["vek_csp_id"] else "skip"
+    policy["masked_chip_id"] = True
+    policy["guest_policy"] = skipped(policy["guest_policy"])
+    policy["platform_info"] = skipped(policy["platform_info"])
+    policy["minimum_tcb"] = {entry["product_line"]: skipped(policy["minimum_tcb"][entry["product_line"]])}
+    for member in ("require", "provisional_firmware", "report_id_ma"):
+        if member in policy:
+            policy[member] = "skip"
+    if entry["name"] == "turin-v5-oc":
+        policy["allowed_unknown_bits"] = ["platform_info.6"]
+    path = os.path.join(work, "policy.json")
+    json.dump(policy, open(path, "w"))
+    return path
+
+
+def verify(report, *arguments):
+    global runs
+    runs += 1
+    done = subprocess.run([cvmin, "verify", "--report", report, "--json", *arguments], capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        problems.append(f"{report}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.returncode, {}, set()
+    verdict = json.loads(done.stdout)
+    checks = {check["check"]: check["outcome"] for check in verdict["checks"]}
+    if verdict["subject"] != "report" or verdict["accepted"] != (done.returncode == 0):
+        problems.append(f"{report}: the verdict and the exit code differ")
+    return done.returncode, checks, {name for name, outcome in checks.items() if outcome in ("failed", "not_made")}
+
+
+def expect(holds, text):
+    if not holds:
+        problems.append(text)
+
+
+def flipped(path, at):
+    raw = bytearray(open(path, "rb").read())
+    raw[at] ^= 1
+    out = os.path.join(work, "changed.bin")
+    open(out, "wb").write(raw)
+    return out
+
+
+seen = 0
+for entry in json.load(open(os.path.join(data, "reports.json")))["reports"]:
+    name, folder = entry["name"], os.path.join(data, entry["dir"])
+    report = os.path.join(folder, entry["report"])
+    raw = open(report, "rb").read()
+    wanted = ["--measurement", raw[0x90:0xC0].hex(), "--report-data", raw[0x50:0x90].hex()]
+    time = ["--time", "2025-10-01T00:00:00Z"]
+    if entry["vek"] is None:
+        code, checks, bad = verify(report, *wanted, *time, "--policy", os.path.join(source, "policies", "milan.json"))
+        expect(code == 1 and checks.get("snp.chain") == "failed", f"{name}: accepted without a certificate")
+        continue
+    seen += 1
+    vek, policy = os.path.join(folder, entry["vek"]), policy_for(entry)
+    base = ["--vek", vek, "--policy", policy, *time]
+    code, checks, bad = verify(report, *base, *wanted)
+    for check, holds in (
+        ("snp.signature", entry["signature_valid"]),
+        ("snp.chain", entry["chain_valid"]),
+        ("snp.tcb.certificate", entry["tcb_matches_cert"]),
+    ):
+        expect((checks.get(check) == "passed") == holds, f"{name}: {check} is {checks.get(check)}")
+    expect(code == 0, f"{name}: refused: {sorted(bad)}")
+
+    code, _, bad = verify(flipped(report, 0x2A0), *base, *wanted)
+    expect(code == 1 and bad == {"snp.signature"}, f"{name}: a changed signature: {sorted(bad)}")
+    code, _, bad = verify(report, *base, *wanted[:2])
+    expect(code == 1 and bad == {"binding.report_data"}, f"{name}: REPORT_DATA not spoken of: {sorted(bad)}")
+    code, _, bad = verify(report, *base, *wanted[:2], "--report-data", "00" * 63 + "ff")
+    expect(code == 1 and bad == {"binding.report_data"}, f"{name}: another REPORT_DATA: {sorted(bad)}")
+    code, checks, _ = verify(report, *base, *wanted[:2], "--report-data", "skip")
+    expect(code == 0 and checks["binding.report_data"] == "skipped", f"{name}: REPORT_DATA skipped by name")
+
+    line = entry["product_line"].lower()
+    kind = "asvk" if entry["vek_kind"] == "vlek" else "ask"
+    given = ["--ask", os.path.join(roots, f"{kind}_{line}.der"), "--ark", os.path.join(roots, f"ark_{line}.der")]
+    code, _, bad = verify(report, *base, *wanted, *given)
+    expect(code == 0, f"{name}: with the chain given: {sorted(bad)}")
+    forged = os.path.join(data, "negative", "forged-chain-Milan-B1", "ark.der")
+    code, checks, _ = verify(report, *base, *wanted, "--ark", forged)
+    expect(code == 1 and checks["snp.chain"] == "failed", f"{name}: a foreign root was taken")
+    other = os.path.join(data, "oak", "turin-v5-oc" if line != "turin" else "genoa-v5-oc-mitvector", "vcek.der")
+    code, checks, _ = verify(report, *wanted, *time, "--policy", policy, "--vek", other)
+    expect(code == 1 and checks["snp.signature"] == "failed", f"{name}: another chip's certificate was taken")
+expect(seen == 11, f"{seen} reports with certificates instead of 11")
+for folder in ("forged-chain-Milan-B1", "forged-chain-Turin-B0"):
+    there = os.path.join(data, "negative", folder)
+    chain = [f"--{part}={os.path.join(there, file)}" for part, file in
+             (("vek", "vcek.der"), ("ask", "ask.der"), ("ark", "ark.der"))]
+    code, checks, _ = verify(os.path.join(there, "report.bin"), *chain, "--report-data", "skip", "--policy",
+                             os.path.join(source, "policies", "turin.json" if "Turin" in folder else "milan.json"))
+    expect(code == 1 and checks["snp.chain"] == "failed", f"{folder}: accepted")
+for problem in problems:
+    print("report.py:", problem, file=sys.stderr)
+print(f"{runs} runs of cvmin verify --report")
+sys.exit(1 if problems else 0)
