@@ -86,7 +86,7 @@ static void sha2_is_right_at_every_length(void **) {
 static void a_stream_gives_the_same_digest_whatever_the_pieces(void **) {
     const Bytes bytes = pattern(longest);
     const Sha256Digest whole = sha256(bytes);
-    for (std::size_t piece : {1, 3, 63, 64, 65, 128, 999, 1000, 2000})
+    for (std::size_t piece : {1u, 3u, 63u, 64u, 65u, 128u, 999u, 1000u, 2000u})
         assert_true(streamed(bytes, piece) == whole);
     assert_true(streamed({}, 1) == sha256({}));
 }

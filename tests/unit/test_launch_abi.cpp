@@ -218,7 +218,7 @@ static void a_longer_structure_is_accepted_while_its_rest_is_zero(void **) {
 
 static void wrong_outputs_are_refused(void **) {
     Call call;
-    for (std::size_t size : {0, 1, 32, 47, 49, 255 * 48}) {
+    for (std::size_t size : {0u, 1u, 32u, 47u, 49u, 255u * 48}) {
         assert_int_equal(call(size), CVMIN_LAUNCH_INVALID_ARGUMENT);
         assert_true(call.zeroed(size));
     }
