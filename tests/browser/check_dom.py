@@ -90,6 +90,13 @@ for check in verdict["checks"]:
         expect(row[4] == check["anchor"], f"{check['check']}: anchor {row[4]!r}")
     if check["outcome"] == "failed":
         expect(check["check"] in reader.ids.get("why", ""), f"{check['check']} is not among the reasons")
+for answer in ("genuine", "acceptable"):
+    if answer in verdict:
+        text = {True: "yes", False: "no"}.get(verdict[answer], verdict[answer])
+        expect(reader.ids.get(answer) == text, f"{answer} is {reader.ids.get(answer)!r}, not {text!r}")
+for advisory in verdict.get("advisories", []):
+    shown = advisory["id"] in reader.ids.get("advisories", "")
+    expect(shown == (advisory["state"] != "met"), f"{advisory['id']}: {advisory['state']}")
 if verdict["report"]:
     expect(verdict["report"]["measurement"] in reader.ids["measurement"], "the launch digest is not shown")
 for problem in problems:

@@ -3,6 +3,7 @@
 // printed.
 #include "host-tools/appraise/verdict.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -50,13 +51,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     if (appraisal.accepted) {
         for (std::size_t i = 0; i < check_kinds().size(); ++i)
             if (verdict.checks()[i].outcome != Outcome::passed &&
-                (check_kinds()[i].skipping == Skipping::never || verdict.checks()[i].outcome != Outcome::skipped))
+                (check_kinds()[i].skipping == Skipping::never || check_kinds()[i].skipping == Skipping::report_only ||
+                 verdict.checks()[i].outcome != Outcome::skipped))
                 std::abort();
         if (appraisal.accepted->key() != std::get<PublicKey>(wanted.peer_key) ||
             appraisal.accepted->measurement() != wanted.measurements[0] || !appraisal.accepted->emulated())
             std::abort();
     }
     if (verdict_table(appraisal, wanted).empty() || verdict_json(appraisal, wanted).dump().empty())
+        std::abort();
+    // the same bytes as a report by itself, with whatever follows it as its certificates
+    const ByteView input = std::as_bytes(std::span{data, size});
+    const std::size_t report_size = std::min(size, snp_report_size);
+    const Appraisal alone = appraise_report(input.first(report_size), input.subspan(report_size), wanted);
+    if (alone.accepted || alone.verdict.accepted() || !alone.verdict.report_only()) // REPORT_DATA was not spoken of
         std::abort();
     return 0;
 }
