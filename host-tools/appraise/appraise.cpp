@@ -42,18 +42,55 @@ Verdict::Verdict() {
         checks_.push_back({.name = kind.name, .found = {}, .wanted = {}});
 }
 
+std::string_view name(Genuine genuine) {
+    switch (genuine) {
+    case Genuine::no:
+        return "no";
+    case Genuine::emulated:
+        return "emulated";
+    case Genuine::amd:
+        return "amd";
+    }
+    return "no";
+}
+
+bool Verdict::fine(std::size_t index) const {
+    const Skipping skipping = check_kinds()[index].skipping;
+    const bool may_skip = skipping == Skipping::report_only ? report_only_ : skipping != Skipping::never;
+    const Outcome outcome = checks_[index].outcome;
+    return outcome == Outcome::passed || (may_skip && outcome == Outcome::skipped);
+}
+
 bool Verdict::accepted() const {
-    const auto kinds = check_kinds();
-    if (checks_.size() != kinds.size())
+    if (checks_.size() != check_kinds().size())
         return false;
-    for (std::size_t i = 0; i < kinds.size(); ++i) {
-        const Outcome outcome = checks_[i].outcome;
-        const bool may_skip =
-            kinds[i].skipping == Skipping::report_only ? report_only_ : kinds[i].skipping != Skipping::never;
-        if (outcome != Outcome::passed && !(may_skip && outcome == Outcome::skipped))
+    for (std::size_t i = 0; i < checks_.size(); ++i)
+        if (!fine(i))
+            return false;
+    return true;
+}
+
+// Answered by the first answer alone, and by both halves.
+static constexpr std::array genuine_checks{CheckId::snp_format, CheckId::snp_chain, CheckId::snp_revocation,
+                                           CheckId::snp_signature, CheckId::snp_tcb_certificate};
+static constexpr std::array halved_checks{CheckId::snp_signing_key, CheckId::snp_product, CheckId::snp_chip_id};
+
+Genuine Verdict::genuine() const {
+    for (const CheckId id : genuine_checks)
+        if (!fine(static_cast<std::size_t>(id)))
+            return Genuine::no;
+    if (!key_.agrees || !product_.agrees || !chip_.agrees)
+        return Genuine::no;
+    return emulated_ ? Genuine::emulated : Genuine::amd;
+}
+
+bool Verdict::acceptable() const {
+    for (std::size_t i = 0; i < checks_.size(); ++i) {
+        const auto id = static_cast<CheckId>(i);
+        if (!std::ranges::contains(genuine_checks, id) && !std::ranges::contains(halved_checks, id) && !fine(i))
             return false;
     }
-    return true;
+    return key_.allowed && product_.allowed && chip_.allowed;
 }
 
 const Check *Verdict::find(std::string_view name) const {
@@ -314,10 +351,10 @@ class Appraiser {
         found += ", certificate: " + std::string{name(vek->kind)};
         if (issuer_signs)
             found += ", issued by the " + std::string{*issuer_signs == VekKind::vcek ? "ASK" : "ASVK"};
-        judge(CheckId::snp_signing_key,
-              says == vek->kind && !report.chip_key_masked() && (!issuer_signs || *issuer_signs == vek->kind) &&
-                  std::ranges::contains(policy_.signing_keys, vek->kind),
-              std::move(found),
+        auto &key = appraisal_.verdict.key_;
+        key.agrees = says == vek->kind && !report.chip_key_masked() && (!issuer_signs || *issuer_signs == vek->kind);
+        key.allowed = std::ranges::contains(policy_.signing_keys, vek->kind);
+        judge(CheckId::snp_signing_key, key.agrees && key.allowed, std::move(found),
               "the same everywhere, one of " +
                   joined(policy_.signing_keys, [](VekKind kind) { return std::string{name(kind)}; }),
               "policy");
@@ -336,6 +373,8 @@ class Appraiser {
                      hex_number(report.cpuid_model, 1) + " (" +
                      (by_cpuid ? std::string{name(*by_cpuid)} : std::string{"no known root"}) + ")";
         }
+        appraisal_.verdict.product_ = {.agrees = agree,
+                                       .allowed = std::ranges::contains(policy_.products, vek_->product)};
         judge(CheckId::snp_product, agree && std::ranges::contains(policy_.products, vek_->product), std::move(found),
               "the same everywhere, one of " +
                   joined(policy_.products, [](Product product) { return std::string{name(product)}; }),
@@ -386,10 +425,56 @@ class Appraiser {
         // fixes of firmware that the TCB's numbers do not show; bit masks, so "at least" means "has these bits"
         mitigations(CheckId::snp_mitigation_launch, report, report.launch_mit_vector, policy_.launch_mitigations);
         mitigations(CheckId::snp_mitigation_current, report, report.current_mit_vector, policy_.current_mitigations);
+        provisional(report);
         if (vek_) {
             tcb(report);
+            advisories(report);
             chip(report);
         }
+    }
+
+    // firmware that the host can still take back: what vouched for this guest may be gone tomorrow
+    void provisional(const SnpReport &report) {
+        const auto text = [](const FirmwareVersion &v) {
+            return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.build);
+        };
+        const std::string found = "current " + text(report.current) + " TCB " + hex_number(report.current_tcb, 8) +
+                                  ", committed " + text(report.committed) + " TCB " +
+                                  hex_number(report.committed_tcb, 8);
+        if (policy_.provisional_firmware)
+            skip(CheckId::snp_provisional_firmware, found);
+        else
+            judge(CheckId::snp_provisional_firmware,
+                  report.current == report.committed && report.current_tcb == report.committed_tcb, found,
+                  "current firmware that is committed", "policy");
+    }
+
+    // known holes that a report shows as open; of those that the policy does not require the verdict only tells
+    void advisories(const SnpReport &report) {
+        std::string missed, unmet;
+        for (const Advisory &advisory : cvmin::advisories()) {
+            AdvisoryResult result = judge_advisory(advisory, report, vek_->product);
+            result.required = policy_.advisories && std::ranges::contains(*policy_.advisories, advisory.id);
+            if (result.required && result.state != AdvisoryState::met)
+                missed += (missed.empty() ? "" : "; ") + advisory.id + " (" + result.why + ")";
+            if (!result.required && result.state == AdvisoryState::unmet)
+                unmet += (unmet.empty() ? "" : ", ") + advisory.id;
+            appraisal_.advisories.push_back(std::move(result));
+        }
+        std::string found = missed.empty() ? "" : "required and not met: " + missed;
+        if (!unmet.empty())
+            found += (found.empty() ? "not required and not met: " : "; not required and not met: ") + unmet;
+        if (found.empty())
+            found = "none that this report shows as open";
+        if (!policy_.advisories) {
+            skip(CheckId::snp_advisories, std::move(found));
+            return;
+        }
+        // one that this program does not know cannot be met, whoever made the policy
+        const bool all_known = std::ranges::all_of(*policy_.advisories,
+                                                   [](const std::string &id) { return find_advisory(id) != nullptr; });
+        judge(CheckId::snp_advisories, missed.empty() && all_known, std::move(found),
+              "met: " + joined(*policy_.advisories, std::identity{}), "policy");
     }
 
     void tcb(const SnpReport &report) {
@@ -428,6 +513,9 @@ class Appraiser {
 
     void chip(const SnpReport &report) {
         const bool masked = all_zero(report.chip_id);
+        appraisal_.verdict.chip_ = {.agrees =
+                                        masked || vek_->kind == VekKind::vlek || report.chip_id == vek_->chip_id(),
+                                    .allowed = !masked || policy_.masked_chip_id};
         // a report of one chip with the certificate of another (whose key the attacker has)
         if (masked && !policy_.masked_chip_id)
             fail_check(CheckId::snp_chip_id, "masked (zero)", "an unmasked CHIP_ID", "policy");
@@ -484,6 +572,10 @@ class Appraiser {
 
         // a guest started with other host-provided configuration than the one agreed
         exact(CheckId::snp_host_data, report.host_data, policy_.host_data);
+
+        // another guest than the one meant, of the same image; one that an agent may have moved here
+        exact(CheckId::snp_report_id, report.report_id, policy_.report_id);
+        exact(CheckId::snp_report_id_ma, report.report_id_ma, policy_.report_id_ma);
 
         // software of a lower privilege level of the same guest, or the host itself (0xffffffff), asking in its name
         judge(CheckId::snp_vmpl, report.vmpl <= 3 && report.vmpl == policy_.vmpl,

@@ -5,6 +5,7 @@
 #include "common/claims.hpp"
 #include "common/evidence.hpp"
 #include "common/snp_report.hpp"
+#include "host-tools/appraise/advisories.hpp"
 #include "host-tools/appraise/crl.hpp"
 #include "host-tools/appraise/policy.hpp"
 
@@ -39,11 +40,15 @@ namespace cvmin {
     X(snp_tcb_minimum_current, "snp.tcb.minimum.current", by_policy)                                                   \
     X(snp_mitigation_launch, "snp.mitigation.launch", by_policy)                                                       \
     X(snp_mitigation_current, "snp.mitigation.current", by_policy)                                                     \
+    X(snp_advisories, "snp.advisories", by_policy)                                                                     \
+    X(snp_provisional_firmware, "snp.provisional_firmware", by_policy)                                                 \
     X(snp_chip_id, "snp.chip_id", by_policy)                                                                           \
     X(snp_chip_id_allowed, "snp.chip_id.allowed", by_policy)                                                           \
     X(snp_csp_id, "snp.csp_id", by_policy)                                                                             \
     X(snp_measurement, "snp.measurement", never)                                                                       \
     X(snp_host_data, "snp.host_data", by_policy)                                                                       \
+    X(snp_report_id, "snp.report_id", by_policy)                                                                       \
+    X(snp_report_id_ma, "snp.report_id_ma", by_policy)                                                                 \
     X(snp_vmpl, "snp.vmpl", never)                                                                                     \
     X(snp_policy_debug, "snp.policy.debug", by_policy)                                                                 \
     X(snp_policy_migration_agent, "snp.policy.migration_agent", by_policy)                                             \
@@ -137,12 +142,22 @@ struct Expectations {
     std::time_t now = 0;
 };
 
+// Who vouches for the report: the first of the two answers of a verdict. `emulated` holds as well as `amd`, for those
+// who trust that root, and says nothing about any machine.
+enum class Genuine : std::uint8_t { no, emulated, amd };
+std::string_view name(Genuine genuine); // "no", "emulated", "amd"
+
 class Verdict {
   public:
     Verdict(); // every check, none made
     const std::vector<Check> &checks() const { return checks_; }
     // No check failed or could not be made, and those that may never be skipped passed.
     bool accepted() const;
+    // The two answers of which it consists. Genuine: format, chain, revocation, signature, and a certificate that
+    // agrees with the report about key, product, TCB and chip. Acceptable: everything else, which is what the policy
+    // and the caller want; of a report that is not genuine it only says what the report claims.
+    Genuine genuine() const;
+    bool acceptable() const;
     bool emulated() const { return emulated_; }       // the chain ends at an emulated ARK
     bool report_only() const { return report_only_; } // about a report by itself, and nobody's connection
     const Check &operator[](CheckId id) const { return checks_[static_cast<std::size_t>(id)]; }
@@ -150,7 +165,15 @@ class Verdict {
 
   private:
     friend class Appraiser;
+    bool fine(std::size_t index) const; // passed, or skipped where it may be
+
     std::vector<Check> checks_; // indexed by CheckId
+    // of the checks that ask both questions at once
+    struct Halves {
+        bool agrees = false;  // report, certificate and chain with each other
+        bool allowed = false; // by the policy
+    };
+    Halves key_, product_, chip_;
     bool emulated_ = false;
     bool report_only_ = false;
 };
@@ -176,8 +199,8 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
     std::optional<ByteArray<exporter_size>> exporter_;
 };
 
-// Why the launch digest may be another one than wanted: words that a command adds after appraisal, for whoever reads the
-// verdict. Nothing is decided by it.
+// Why the launch digest may be another one than wanted: words that a command adds after appraisal, for whoever reads
+// the verdict. Nothing is decided by it.
 struct DigestExplanation {
     std::vector<std::string> lines;
     Json json; // as in docs/explain.md
@@ -185,6 +208,8 @@ struct DigestExplanation {
 
 struct Appraisal {
     Verdict verdict;
+    // Every known advisory, whether the policy requires it or not; none where the product could not be told.
+    std::vector<AdvisoryResult> advisories;
     std::optional<SnpReport> report; // decoded, when it could be
     std::optional<VekCert> vek;      // decoded, when it could be; the chain may still not hold
     // VEK, ASK or ASVK, ARK: only of a chain that holds.

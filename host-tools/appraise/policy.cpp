@@ -1,9 +1,9 @@
 // Reads a policy file. Strict: a relying party's typing mistake must not become a check that is not made.
 #include "host-tools/appraise/policy.hpp"
 
+#include "host-tools/appraise/advisories.hpp"
+#include "host-tools/appraise/policy_reader.hpp"
 #include "host-tools/appraise/unknown_bits.hpp"
-
-#include <set>
 
 namespace cvmin {
 
@@ -13,95 +13,9 @@ std::string to_string(const PolicyError &error) {
     return error.member.empty() ? to_string(error.error) : error.member + ": " + to_string(error.error);
 }
 
+using namespace policy_reader;
+
 namespace {
-
-template <class T> using Parsed = std::expected<T, PolicyError>;
-
-std::unexpected<PolicyError> refuse(Errc code, std::string member, std::uint64_t detail = 0) {
-    return std::unexpected(PolicyError{Error{code, "policy", detail}, std::move(member)});
-}
-
-// A member's value with its path, for error messages.
-struct Value {
-    const Json *json;
-    std::string path;
-
-    bool is_skip() const { return json->is_string() && json->get_ref<const std::string &>() == "skip"; }
-};
-
-// Reads the members of an object; finish() refuses those that nobody asked for.
-class Object {
-  public:
-    static Parsed<Object> of(Value value) {
-        if (!value.json->is_object())
-            return refuse(Errc::malformed, value.path);
-        return Object{std::move(value)};
-    }
-    Parsed<Value> member(std::string_view name) {
-        read_.emplace(name);
-        const auto found = value_.json->find(std::string{name});
-        if (found == value_.json->end())
-            return refuse(Errc::missing, path(name));
-        return Value{&*found, path(name)};
-    }
-    std::optional<Value> optional_member(std::string_view name) {
-        read_.emplace(name);
-        const auto found = value_.json->find(std::string{name});
-        if (found == value_.json->end())
-            return std::nullopt;
-        return Value{&*found, path(name)};
-    }
-    Parsed<void> finish() const {
-        for (const auto &[name, value] : value_.json->items()) {
-            if (name == "comment" ? !value.is_string() : !read_.contains(name))
-                return refuse(Errc::malformed, path(name));
-        }
-        return {};
-    }
-    std::string path(std::string_view name) const {
-        return value_.path.empty() ? std::string{name} : value_.path + '.' + std::string{name};
-    }
-
-  private:
-    explicit Object(Value value) : value_(std::move(value)) {}
-    Value value_;
-    std::set<std::string, std::less<>> read_;
-};
-
-Parsed<std::uint64_t> number(const Value &value, std::uint64_t limit) {
-    if (!value.json->is_number_unsigned())
-        return refuse(Errc::malformed, value.path);
-    const auto n = value.json->get<std::uint64_t>();
-    if (n > limit)
-        return refuse(Errc::out_of_range, value.path, n);
-    return n;
-}
-
-Parsed<bool> boolean(const Value &value) {
-    if (!value.json->is_boolean())
-        return refuse(Errc::malformed, value.path);
-    return value.json->get<bool>();
-}
-
-Parsed<std::string> text(const Value &value) {
-    if (!value.json->is_string())
-        return refuse(Errc::malformed, value.path);
-    return value.json->get<std::string>();
-}
-
-template <std::size_t N> Parsed<ByteArray<N>> bytes(const Value &value) {
-    CVMIN_TRY(digits, text(value));
-    const auto parsed = parse_hex_exactly<N>(digits, "policy");
-    if (!parsed)
-        return refuse(parsed.error().code, value.path, parsed.error().detail);
-    return *parsed;
-}
-
-// A number of 64 bits as hex text: JSON numbers lose bits in other people's tools.
-Parsed<std::uint64_t> mask(const Value &value) {
-    CVMIN_TRY(big_endian, bytes<8>(value));
-    return load_be(big_endian);
-}
 
 // A chip is named by its 64 bytes, or by the 8 that a Turin part has: CHIP_ID then is zero padded.
 Parsed<ByteArray<64>> chip_id(const Value &value) {
@@ -118,14 +32,6 @@ Parsed<ByteArray<64>> chip_id(const Value &value) {
     return out;
 }
 
-Parsed<Product> product(const Value &value) {
-    CVMIN_TRY(name, text(value));
-    const auto found = product_by_name(name);
-    if (!found)
-        return refuse(Errc::unsupported, value.path);
-    return *found;
-}
-
 Parsed<VekKind> signing_key(const Value &value) {
     CVMIN_TRY(name, text(value));
     if (name == "vcek")
@@ -133,11 +39,6 @@ Parsed<VekKind> signing_key(const Value &value) {
     if (name == "vlek")
         return VekKind::vlek;
     return refuse(Errc::unsupported, value.path);
-}
-
-Parsed<std::uint32_t> number_32(const Value &value) {
-    CVMIN_TRY(n, number(value, 0xffffffff));
-    return static_cast<std::uint32_t>(n);
 }
 
 // The digest of a key. Zeros stand in every report without an ID block.
@@ -158,30 +59,6 @@ Parsed<std::string> bit_name(const Value &value) {
     if (!valid_unknown_bit(name))
         return refuse(Errc::unsupported, value.path);
     return name;
-}
-
-// `parse` of each entry. An empty list would allow nothing: it is a mistake where `empty_is_an_error`.
-template <class Parse>
-auto list(const Value &value, bool empty_is_an_error, Parse parse)
-    -> Parsed<std::vector<typename decltype(parse(value))::value_type>> {
-    if (!value.json->is_array())
-        return refuse(Errc::malformed, value.path);
-    if (value.json->size() > max_policy_list || (empty_is_an_error && value.json->empty()))
-        return refuse(Errc::out_of_range, value.path, value.json->size());
-    std::vector<typename decltype(parse(value))::value_type> out;
-    for (std::size_t i = 0; i < value.json->size(); ++i) {
-        CVMIN_TRY(entry, parse(Value{&(*value.json)[i], value.path + '[' + std::to_string(i) + ']'}));
-        out.push_back(std::move(entry));
-    }
-    return out;
-}
-
-template <class Parse>
-auto skippable(const Value &value, Parse parse) -> Parsed<Skippable<typename decltype(parse(value))::value_type>> {
-    if (value.is_skip())
-        return std::nullopt;
-    CVMIN_TRY(parsed, parse(value));
-    return parsed;
 }
 
 Parsed<AbiVersion> abi_version(const Value &value) {
@@ -209,34 +86,102 @@ Parsed<Tcb> tcb(const Value &value, Product of) {
     return out;
 }
 
+// Everything that is wrong, and not only the first: a policy is written by hand. What could not be read keeps its
+// default, and a policy with problems is given to nobody.
+using Problems = std::vector<PolicyError>;
+
+// The value of a member of `object`, or a problem.
+template <class Parse, class T>
+void read(Object &object, std::string_view member, Parse parse, T &out, Problems &problems) {
+    const auto value = object.member(member);
+    if (!value) {
+        problems.push_back(value.error());
+        return;
+    }
+    auto parsed = parse(*value);
+    if (parsed)
+        out = std::move(*parsed);
+    else
+        problems.push_back(std::move(parsed.error()));
+}
+
+// `use` of a member that must be an object, and then no member in it that nobody asked for.
+template <class Use> void read_object(Object &parent, std::string_view member, Problems &problems, Use use) {
+    const auto value = parent.member(member);
+    auto object = value ? Object::of(*value) : std::unexpected(value.error());
+    if (!object) {
+        problems.push_back(std::move(object.error()));
+        return;
+    }
+    use(*object);
+    object->finish(problems);
+}
+
+template <class Parse> auto maybe(Parse parse) {
+    return [parse](const Value &value) { return skippable(value, parse); };
+}
+template <class Parse> auto some(Parse parse) {
+    return [parse](const Value &value) { return list(value, true, parse); };
+}
+
 template <std::size_t N>
-Parsed<std::array<Skippable<bool>, N>> named_bits(Object &object, const std::array<NamedBit, N> &bits) {
-    std::array<Skippable<bool>, N> out;
-    for (std::size_t i = 0; i < N; ++i) {
-        CVMIN_TRY(member, object.member(bits[i].member()));
-        CVMIN_TRY(wanted, skippable(member, boolean));
-        out[i] = wanted;
-    }
-    return out;
+void read_bits(Object &object, const std::array<NamedBit, N> &bits, std::array<Skippable<bool>, N> &out,
+               Problems &problems) {
+    for (std::size_t i = 0; i < N; ++i)
+        read(object, bits[i].member(), maybe(boolean), out[i], problems);
 }
 
-Parsed<void> read_minimum_tcb(const Value &value, Policy &policy) {
-    CVMIN_TRY(products, Object::of(value));
-    for (const Product of : policy.products) {
-        CVMIN_TRY(by_product, products.member(name(of)));
-        CVMIN_TRY(kinds, Object::of(by_product));
-        for (std::size_t kind = 0; kind < tcb_kind_count; ++kind) {
-            CVMIN_TRY(member, kinds.member(tcb_kind_names[kind]));
-            CVMIN_TRY(minimum, skippable(member, [of](const Value &v) { return tcb(v, of); }));
-            policy.minimum_tcb[static_cast<std::size_t>(of)][kind] = minimum;
-        }
-        CVMIN_CHECK(kinds.finish());
-    }
-    return products.finish();
+void read_minimum_tcb(Object &root, Policy &policy, Problems &problems) {
+    read_object(root, "minimum_tcb", problems, [&](Object &products) {
+        for (const Product of : policy.products)
+            read_object(products, name(of), problems, [&](Object &kinds) {
+                for (std::size_t kind = 0; kind < tcb_kind_count; ++kind)
+                    read(kinds, tcb_kind_names[kind], maybe([of](const Value &v) { return tcb(v, of); }),
+                         policy.minimum_tcb[static_cast<std::size_t>(of)][kind], problems);
+            });
+    });
 }
 
-std::unexpected<PolicyError> proves_nothing(std::string_view member, std::string_view why) {
-    return std::unexpected(PolicyError{Error{Errc::mismatch, "policy"}, std::string{member}, why});
+// REPORT_ID_MA is all ones without a migration agent.
+Parsed<ByteArray<32>> migration_report_id(const Value &value) {
+    if (value.json->is_string() && *value.json == "none") {
+        ByteArray<32> ones;
+        ones.fill(std::byte{0xff});
+        return ones;
+    }
+    return bytes<32>(value);
+}
+
+// false: firmware that could still be taken back is refused. There is no true: whoever does not mind says "skip".
+Parsed<bool> only_false(const Value &value) {
+    CVMIN_TRY(allowed, boolean(value));
+    if (allowed)
+        return refuse(Errc::unsupported, value.path);
+    return allowed;
+}
+
+struct Revocation {
+    bool wanted = false;
+    std::optional<std::uint32_t> days;
+};
+Parsed<Revocation> revocation(const Value &value) {
+    if (value.json->is_object()) {
+        CVMIN_TRY(object, Object::of(value));
+        CVMIN_TRY(days_value, object.member("maximum_age_days"));
+        CVMIN_TRY(days, number_32(days_value));
+        CVMIN_CHECK(object.finish());
+        if (days == 0) // no list is ever that new
+            return refuse(Errc::out_of_range, days_value.path);
+        return Revocation{.wanted = true, .days = days};
+    }
+    CVMIN_TRY(word, text(value));
+    if (word != "skip" && word != "required")
+        return refuse(Errc::unsupported, value.path);
+    return Revocation{.wanted = word == "required", .days = {}};
+}
+
+PolicyError demand(std::string_view member, std::string_view why) {
+    return PolicyError{Error{Errc::mismatch, "policy"}, std::string{member}, why};
 }
 
 Parsed<Signer> signer(const Value &value) {
@@ -262,12 +207,26 @@ Parsed<Signer> signer(const Value &value) {
     out.image_id = image;
     out.guest_svn_minimum = svn;
     if (out.id_key_digests.empty() && out.author_key_digests.empty())
-        return proves_nothing(value.path, "names no signer: id_key_digest and author_key_digest are both \"skip\"");
+        return std::unexpected(
+            demand(value.path, "names no signer: id_key_digest and author_key_digest are both \"skip\""));
     return out;
 }
 
+// By any of its names. One that no report of an accepted product can be held against would always refuse.
+Parsed<std::string> advisory_id(const Value &value, const std::vector<Product> &products) {
+    CVMIN_TRY(given, text(value));
+    const Advisory *advisory = find_advisory(given);
+    if (advisory == nullptr)
+        return std::unexpected(PolicyError{Error{Errc::unsupported, "policy"}, value.path, "no advisory of this name"});
+    for (const Product of : products)
+        if (!advisory->floors[static_cast<std::size_t>(of)])
+            return std::unexpected(PolicyError{Error{Errc::mismatch, "policy"}, value.path,
+                                               "for a product of this policy nothing is known that would show it"});
+    return advisory->id;
+}
+
 // Demands that a hostile host can meet as they stand: worse than "skip", because a verdict would call them passed.
-Parsed<void> check_meaning(const Policy &policy) {
+void check_meaning(const Policy &policy, Problems &problems) {
     const std::pair<std::string_view, bool> id_block[] = {
         {"family_id", policy.family_id.has_value()},
         {"image_id", policy.image_id.has_value()},
@@ -275,128 +234,112 @@ Parsed<void> check_meaning(const Policy &policy) {
     };
     for (const auto &[member, demanded] : id_block)
         if (demanded && !id_block_is_vouched_for(policy))
-            return proves_nothing(member, "proves nothing while id_key_digest and author_key_digest are both \"skip\": "
-                                          "the host can sign an ID block of its own");
+            problems.push_back(demand(member,
+                                      "proves nothing while id_key_digest and author_key_digest are both \"skip\": "
+                                      "the host can sign an ID block of its own"));
     if (std::ranges::contains(policy.signing_keys, VekKind::vlek)) {
         if (!policy.csp_ids)
-            return proves_nothing("csp_id",
-                                  "is \"skip\" while signing_key has vlek: the VLEK of any provider would pass");
+            problems.push_back(
+                demand("csp_id", "is \"skip\" while signing_key has vlek: the VLEK of any provider would pass"));
         if (policy.chip_ids)
-            return proves_nothing("chip_id", "is a list while signing_key has vlek: a VLEK vouches for no chip");
+            problems.push_back(demand("chip_id", "is a list while signing_key has vlek: a VLEK vouches for no chip"));
     }
-    return {};
 }
 
-Parsed<Policy> read_policy(const Json &json) {
-    CVMIN_TRY(root, Object::of(Value{&json, ""}));
+Policy read_policy(const Json &json, Problems &problems) {
     Policy policy;
-
-    CVMIN_TRY(schema_value, root.member("schema"));
-    CVMIN_TRY(schema, number(schema_value, ~std::uint64_t{0}));
-    if (schema != policy_schema)
-        return refuse(Errc::unsupported, schema_value.path, schema);
-
-    const auto read = [&root](std::string_view member, auto parse, auto &out) -> Parsed<void> {
-        CVMIN_TRY(value, root.member(member));
-        CVMIN_TRY(parsed, parse(value));
-        out = std::move(parsed);
-        return {};
-    };
-    const auto maybe = [](auto parse) { return [parse](const Value &value) { return skippable(value, parse); }; };
-    const auto some = [](auto parse) { return [parse](const Value &value) { return list(value, true, parse); }; };
-
-    CVMIN_CHECK(read("product", some(product), policy.products));
-    CVMIN_CHECK(read("report_versions", some(number_32), policy.report_versions));
-    CVMIN_CHECK(read("signing_key", some(signing_key), policy.signing_keys));
-    {
-        CVMIN_TRY(value, root.member("guest_policy"));
-        CVMIN_TRY(object, Object::of(value));
-        CVMIN_TRY(bits, named_bits(object, guest_policy_bits));
-        policy.guest_policy = bits;
-        CVMIN_TRY(abi_value, object.member("abi_minimum"));
-        CVMIN_TRY(abi, skippable(abi_value, abi_version));
-        policy.abi_minimum = abi;
-        CVMIN_CHECK(object.finish());
+    auto object = Object::of(Value{&json, ""});
+    if (!object) {
+        problems.push_back(std::move(object.error()));
+        return policy;
     }
-    CVMIN_CHECK(read("vmpl", privilege_level, policy.vmpl));
-    CVMIN_CHECK(read("host_data", maybe(bytes<32>), policy.host_data));
-    CVMIN_CHECK(read("chip_id", maybe(some(chip_id)), policy.chip_ids));
-    CVMIN_CHECK(read("masked_chip_id", boolean, policy.masked_chip_id));
-    CVMIN_CHECK(read("csp_id", maybe(some(text)), policy.csp_ids));
-    CVMIN_CHECK(read("family_id", maybe(bytes<16>), policy.family_id));
-    CVMIN_CHECK(read("image_id", maybe(bytes<16>), policy.image_id));
-    CVMIN_CHECK(read("guest_svn_minimum", maybe(number_32), policy.guest_svn_minimum));
-    CVMIN_CHECK(read("id_key_digest", maybe(bytes<48>), policy.id_key_digest));
-    CVMIN_CHECK(read("author_key_digest", maybe(bytes<48>), policy.author_key_digest));
+    Object &root = *object;
+    const auto take = [&](std::string_view member, auto parse, auto &out) { read(root, member, parse, out, problems); };
+
+    std::uint64_t schema = policy_schema;
+    take("schema", [](const Value &value) { return number(value, ~std::uint64_t{0}); }, schema);
+    if (schema != policy_schema) { // the rest would be read under another meaning
+        problems.push_back(refuse(Errc::unsupported, "schema", schema).error());
+        return policy;
+    }
+    take("product", some(product), policy.products);
+    take("report_versions", some(number_32), policy.report_versions);
+    take("signing_key", some(signing_key), policy.signing_keys);
+    read_object(root, "guest_policy", problems, [&](Object &bits) {
+        read_bits(bits, guest_policy_bits, policy.guest_policy, problems);
+        read(bits, "abi_minimum", maybe(abi_version), policy.abi_minimum, problems);
+    });
+    take("vmpl", privilege_level, policy.vmpl);
+    take("host_data", maybe(bytes<32>), policy.host_data);
+    take("report_id", maybe(bytes<32>), policy.report_id);
+    take("report_id_ma", maybe(migration_report_id), policy.report_id_ma);
+    take("chip_id", maybe(some(chip_id)), policy.chip_ids);
+    take("masked_chip_id", boolean, policy.masked_chip_id);
+    take("csp_id", maybe(some(text)), policy.csp_ids);
+    take("family_id", maybe(bytes<16>), policy.family_id);
+    take("image_id", maybe(bytes<16>), policy.image_id);
+    take("guest_svn_minimum", maybe(number_32), policy.guest_svn_minimum);
+    take("id_key_digest", maybe(bytes<48>), policy.id_key_digest);
+    take("author_key_digest", maybe(bytes<48>), policy.author_key_digest);
     if (const auto value = root.optional_member("signer")) {
-        CVMIN_TRY(parsed, signer(*value));
-        policy.signer = std::move(parsed);
+        if (auto parsed = signer(*value))
+            policy.signer = std::move(*parsed);
+        else
+            problems.push_back(std::move(parsed.error()));
     }
-    {
-        CVMIN_TRY(value, root.member("minimum_tcb"));
-        CVMIN_CHECK(read_minimum_tcb(value, policy));
-    }
-    {
-        CVMIN_TRY(value, root.member("platform_info"));
-        CVMIN_TRY(object, Object::of(value));
-        CVMIN_TRY(bits, named_bits(object, platform_info_bits));
-        policy.platform_info = bits;
-        CVMIN_CHECK(object.finish());
-    }
-    {
-        CVMIN_TRY(value, root.member("mitigation_vector"));
-        CVMIN_TRY(object, Object::of(value));
-        CVMIN_TRY(launch_value, object.member("launch"));
-        CVMIN_TRY(launch, skippable(launch_value, mask));
-        policy.launch_mitigations = launch;
-        CVMIN_TRY(current_value, object.member("current"));
-        CVMIN_TRY(current, skippable(current_value, mask));
-        policy.current_mitigations = current;
-        CVMIN_CHECK(object.finish());
-    }
-    CVMIN_CHECK(read(
+    take("require", maybe(some([&policy](const Value &value) { return advisory_id(value, policy.products); })),
+         policy.advisories);
+    read_minimum_tcb(root, policy, problems);
+    Skippable<bool> provisional;
+    take("provisional_firmware", maybe(only_false), provisional);
+    policy.provisional_firmware = !provisional;
+    read_object(root, "platform_info", problems,
+                [&](Object &bits) { read_bits(bits, platform_info_bits, policy.platform_info, problems); });
+    read_object(root, "mitigation_vector", problems, [&](Object &vectors) {
+        read(vectors, "launch", maybe(mask), policy.launch_mitigations, problems);
+        read(vectors, "current", maybe(mask), policy.current_mitigations, problems);
+    });
+    take(
         "allowed_unknown_bits", [](const Value &value) { return list(value, false, bit_name); },
-        policy.allowed_unknown_bits));
-    {
-        CVMIN_TRY(value, root.member("revocation"));
-        if (value.json->is_object()) {
-            CVMIN_TRY(object, Object::of(value));
-            CVMIN_TRY(days_value, object.member("maximum_age_days"));
-            CVMIN_TRY(days, number_32(days_value));
-            CVMIN_CHECK(object.finish());
-            if (days == 0) // no list is ever that new
-                return refuse(Errc::out_of_range, days_value.path);
-            policy.revocation = true;
-            policy.crl_maximum_age_days = days;
-        } else {
-            CVMIN_TRY(word, text(value));
-            if (word != "skip" && word != "required")
-                return refuse(Errc::unsupported, value.path);
-            policy.revocation = word == "required";
-        }
-    }
-    CVMIN_CHECK(read("manifest", maybe(bytes<32>), policy.manifest));
+        policy.allowed_unknown_bits);
+    Revocation lists;
+    take("revocation", revocation, lists);
+    policy.revocation = lists.wanted;
+    policy.crl_maximum_age_days = lists.days;
+    take("manifest", maybe(bytes<32>), policy.manifest);
     // this version has nothing to compare these claims with, so asking for it is refused and not ignored
     for (const std::string_view member : {"runtime_log", "ak"}) {
-        CVMIN_TRY(value, root.member(member));
-        if (!value.is_skip())
-            return refuse(Errc::unsupported, value.path);
+        const auto value = root.member(member);
+        if (!value)
+            problems.push_back(value.error());
+        else if (!value->is_skip())
+            problems.push_back(refuse(Errc::unsupported, value->path).error());
     }
-    CVMIN_CHECK(root.finish());
-    CVMIN_CHECK(check_meaning(policy));
+    root.finish(problems);
+    if (problems.empty()) // else it would speak of what the file does not say
+        check_meaning(policy, problems);
     return policy;
 }
 
 } // namespace
 
-std::expected<Policy, PolicyError> parse_policy(ByteView text) {
+std::expected<Policy, std::vector<PolicyError>> check_policy(ByteView text) {
     const auto json = parse_json(text, "policy");
     if (!json)
-        return std::unexpected(PolicyError{json.error(), ""});
-    auto policy = read_policy(*json);
-    if (policy)
-        policy->digest = sha256(text);
+        return std::unexpected(Problems{PolicyError{json.error(), ""}});
+    Problems problems;
+    Policy policy = read_policy(*json, problems);
+    if (!problems.empty())
+        return std::unexpected(std::move(problems));
+    policy.digest = sha256(text);
     return policy;
+}
+
+std::expected<Policy, PolicyError> parse_policy(ByteView text) {
+    auto policy = check_policy(text);
+    if (!policy)
+        return std::unexpected(std::move(policy.error().front()));
+    return std::move(*policy);
 }
 
 } // namespace cvmin

@@ -72,6 +72,8 @@ struct Policy {
     Skippable<AbiVersion> abi_minimum;
     std::uint32_t vmpl = 0;
     Skippable<ByteArray<32>> host_data;
+    Skippable<ByteArray<32>> report_id;    // of one running guest
+    Skippable<ByteArray<32>> report_id_ma; // of its migration agent; all ones: there is none
     Skippable<std::vector<ByteArray<64>>> chip_ids;
     bool masked_chip_id = false;
     Skippable<std::vector<std::string>> csp_ids;
@@ -83,6 +85,8 @@ struct Policy {
     std::optional<Signer> signer; // the one member that a file may leave out: then only a known launch digest counts
     // by product and kind of TCB; products that `products` does not name are "skip" and never looked at
     std::array<std::array<Skippable<Tcb>, tcb_kind_count>, all_products.size()> minimum_tcb;
+    Skippable<std::vector<std::string>> advisories; // by id (advisories.hpp), whatever name the file uses
+    bool provisional_firmware = false;              // true: "skip"; false: CURRENT must be COMMITTED
     std::array<Skippable<bool>, platform_info_bits.size()> platform_info;
     Skippable<std::uint64_t> launch_mitigations;       // bits that LAUNCH_MIT_VECTOR must have
     Skippable<std::uint64_t> current_mitigations;      // bits that CURRENT_MIT_VECTOR must have
@@ -109,5 +113,7 @@ std::string to_string(const PolicyError &error);
 // a value that this version cannot check; out_of_range: a number, a length, an empty list; mismatch: a demand that
 // proves nothing beside another member's value.
 std::expected<Policy, PolicyError> parse_policy(ByteView text);
+// The same with everything that is wrong, in the file's order of meaning; never an empty list.
+std::expected<Policy, std::vector<PolicyError>> check_policy(ByteView text);
 
 } // namespace cvmin

@@ -77,6 +77,45 @@ std::string printable(std::string text) {
     return text;
 }
 
+// "Is it from such a machine?" and "is that what the policy wants?" are two questions.
+static std::string answers(const Verdict &verdict) {
+    std::string text = "genuine: ";
+    switch (verdict.genuine()) {
+    case Genuine::no:
+        text += "no";
+        break;
+    case Genuine::emulated:
+        text += "for the emulated root only, which is no hardware";
+        break;
+    case Genuine::amd:
+        text += "yes, from AMD's hardware";
+        break;
+    }
+    text += verdict.acceptable() ? "; acceptable: yes" : "; acceptable: no";
+    if (verdict.acceptable() && verdict.genuine() == Genuine::no)
+        text += ", if it were genuine";
+    return text;
+}
+
+// The holes that this report shows as open, and those of which it shows nothing, whether the policy asks or not.
+static std::string advisory_lines(const Appraisal &appraisal) {
+    std::string unmet, unknown;
+    for (const AdvisoryResult &result : appraisal.advisories) {
+        const Advisory &advisory = *result.advisory;
+        if (result.state == AdvisoryState::unmet)
+            unmet += "  " + advisory.id + (result.required ? ", required: " : ": ") + advisory.what + "; " +
+                     result.why + (advisory.confirmed ? "" : " (unconfirmed)") + "\n";
+        else if (result.state == AdvisoryState::unknown)
+            unknown += (unknown.empty() ? "" : ", ") + advisory.id;
+    }
+    std::string out;
+    if (!unmet.empty())
+        out += "\nKnown advisories that this platform does not meet:\n" + unmet;
+    if (!unknown.empty())
+        out += "\nOf these its report tells nothing: " + unknown + "\n";
+    return out;
+}
+
 std::string verdict_table(const Appraisal &appraisal, const Expectations &expectations) {
     const Verdict &verdict = appraisal.verdict;
     std::size_t width = 0;
@@ -86,7 +125,7 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
     std::string out = headline(appraisal) + "\n";
     out += "at " + format_time(expectations.now) + ", launch digests from " +
            printable(expectations.measurement_source.empty() ? "the command line" : expectations.measurement_source) +
-           "\n\n";
+           "\n" + answers(verdict) + "\n\n";
     std::array<std::size_t, 4> count{};
     for (const Check &check : verdict.checks()) {
         ++count[static_cast<std::size_t>(check.outcome)];
@@ -113,6 +152,7 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
             out += "  [" + std::string{check.anchor} + "]";
         out += "\n";
     }
+    out += advisory_lines(appraisal);
     const auto tally = [&](Outcome outcome) {
         return std::to_string(count[static_cast<std::size_t>(outcome)]) + " " + std::string{name(outcome)};
     };
@@ -157,6 +197,19 @@ static Json report_json(const SnpReport &report) {
             {"current_tcb", hex_word(report.current_tcb)}};
 }
 
+static Json advisories_json(const Appraisal &appraisal) {
+    Json list = Json::array();
+    for (const AdvisoryResult &result : appraisal.advisories)
+        list.push_back({{"id", result.advisory->id},
+                        {"also", result.advisory->also},
+                        {"what", result.advisory->what},
+                        {"status", result.advisory->confirmed ? "confirmed" : "unconfirmed"},
+                        {"state", name(result.state)},
+                        {"why", result.why},
+                        {"required", result.required}});
+    return list;
+}
+
 Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) {
     Json checks = Json::array();
     for (const Check &check : appraisal.verdict.checks())
@@ -166,13 +219,16 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
                           {"wanted", printable(check.wanted)},
                           {"anchor", check.anchor}});
     Json json{{"schema", verdict_schema},
-            {"subject", appraisal.verdict.report_only() ? "report" : "evidence"},
-            {"accepted", appraisal.verdict.accepted()},
-            {"emulated", appraisal.verdict.emulated()},
-            {"time", format_time(expectations.now)},
-            {"measurement_source", printable(expectations.measurement_source)},
-            {"checks", std::move(checks)},
-            {"report", appraisal.report ? report_json(*appraisal.report) : Json{}}};
+              {"subject", appraisal.verdict.report_only() ? "report" : "evidence"},
+              {"accepted", appraisal.verdict.accepted()},
+              {"genuine", name(appraisal.verdict.genuine())},
+              {"acceptable", appraisal.verdict.acceptable()},
+              {"emulated", appraisal.verdict.emulated()},
+              {"time", format_time(expectations.now)},
+              {"measurement_source", printable(expectations.measurement_source)},
+              {"checks", std::move(checks)},
+              {"advisories", advisories_json(appraisal)},
+              {"report", appraisal.report ? report_json(*appraisal.report) : Json{}}};
     if (appraisal.explanation)
         json["explanation"] = appraisal.explanation->json;
     return json;

@@ -206,6 +206,30 @@ static const std::vector<std::pair<std::string, Change>> &one_thing_wrong() {
         {"snp.tcb.minimum.current", [](Case &c) { set_tcb(c.report.current_tcb, TcbComponent::microcode, 83); }},
         {"snp.mitigation.launch", [](Case &c) { c.want.policy.launch_mitigations = 4; }}, // 3 has not bit 2, though 4 > 3
         {"snp.mitigation.current", [](Case &c) { c.want.policy.current_mitigations = 5; }},
+        {"snp.advisories",
+         [](Case &c) {
+             c.want.policy.advisories = {{"AMD-SB-3015", "AMD-SB-3019"}};
+             c.report.cpuid_stepping = 9; // a part of which no level is known
+         }},
+        {"snp.advisories", [](Case &c) { c.want.policy.advisories = {{"AMD-SB-3021"}}; }}, // pages may be swapped
+        {"snp.advisories", [](Case &c) { c.want.policy.advisories = {{"AMD-SB-3030"}}; }}, // Genoa: nothing known
+        {"snp.advisories", [](Case &c) { c.want.policy.advisories = {{"AMD-SB-1"}}; }},    // nobody's
+        {"snp.provisional_firmware",
+         [](Case &c) {
+             c.want.policy.provisional_firmware = false;
+             c.report.committed.build = 42;
+         }},
+        {"snp.provisional_firmware",
+         [](Case &c) {
+             c.want.policy.provisional_firmware = false;
+             set_tcb(c.report.current_tcb, TcbComponent::microcode, 85);
+         }},
+        {"snp.report_id", [](Case &c) { c.want.policy.report_id = filled<32>(0x1d); }},
+        {"snp.report_id_ma",
+         [](Case &c) {
+             c.want.policy.report_id_ma = filled<32>(0xff); // "none"
+             c.report.report_id_ma = filled<32>(0x3a);
+         }},
         {"snp.chip_id", [](Case &c) { c.report.chip_id[63] ^= std::byte{1}; }},
         {"snp.chip_id", [](Case &c) { c.report.chip_id = {}; }}, // masked without permission
         {"snp.chip_id.allowed", [](Case &c) { c.want.policy.chip_ids = {{filled<64>(1)}}; }},
@@ -377,6 +401,10 @@ static void appraise_accepts_what_a_policy_names(void **) {
         {"exact identities",
          [](Case &c) {
              c.want.policy.host_data = c.report.host_data;
+             c.want.policy.report_id = c.report.report_id;
+             c.want.policy.report_id_ma = c.report.report_id_ma;
+             c.want.policy.provisional_firmware = false;
+             c.want.policy.advisories = {{"AMD-SB-3015", "AMD-SB-3019", "AMD-SB-7033"}};
              c.want.policy.family_id = c.report.family_id;
              c.want.policy.image_id = c.report.image_id;
              c.want.policy.id_key_digest = c.report.id_key_digest;
@@ -483,7 +511,8 @@ static void a_vlek_without_a_chip_never_matches_a_chip_list(void **) {
     assert_int_equal(appraise_case(c).verdict.find("snp.chip_id.allowed")->outcome, Outcome::failed);
 }
 
-// ---- a signer in the place of a launch digest --------------------------------------------------------------------------
+// ---- a signer in the place of a launch digest
+// --------------------------------------------------------------------------
 
 static Case signed_case() {
     Case c = good_case();
@@ -594,7 +623,9 @@ static void appraise_refuses_what_the_pinned_signer_did_not_sign(void **) {
         {"another image",
          {"snp.measurement", "snp.image_id"},
          [](Case &c) { c.want.policy.signer->image_id = filled<16>(0x1e); }},
-        {"a signer that names no key", {"snp.measurement"}, [](Case &c) { c.want.policy.signer->id_key_digests.clear(); }},
+        {"a signer that names no key",
+         {"snp.measurement"},
+         [](Case &c) { c.want.policy.signer->id_key_digests.clear(); }},
         {"no signer in the policy", {"snp.measurement"}, [](Case &c) { c.want.policy.signer.reset(); }},
         {"nobody said that a signer will do", {"snp.measurement"}, [](Case &c) { c.want.signer_vouches = false; }},
         {"a launch digest was wanted as well",
@@ -948,6 +979,85 @@ static void parse_time_takes_one_form_only(void **) {
         assert_int_equal(parse_time(text).error().code, Errc::out_of_range);
 }
 
+// ---- genuine and acceptable
+// -------------------------------------------------------------------------------------------
+
+static void a_verdict_is_accepted_when_it_is_genuine_and_acceptable(void **) {
+    const std::set<std::string> about_the_report{"snp.format",          "snp.chain",     "snp.revocation",
+                                                 "snp.signing_key",     "snp.signature", "snp.product",
+                                                 "snp.tcb.certificate", "snp.chip_id"};
+    for (const auto &[check, change] : one_thing_wrong()) {
+        Case c = good_case();
+        change(c);
+        const Verdict verdict = appraise_case(c).verdict;
+        assert_int_equal(verdict.accepted(), verdict.genuine() != Genuine::no && verdict.acceptable());
+        assert_false(verdict.accepted());
+        if (!about_the_report.contains(check) && check != "evidence.format") {
+            if (verdict.genuine() != Genuine::emulated)
+                print_error("%s\n", check.c_str());
+            assert_true(verdict.genuine() == Genuine::emulated); // and the policy refuses it
+            assert_false(verdict.acceptable());
+        }
+    }
+    const Verdict good = appraise_case(good_case()).verdict;
+    assert_true(good.accepted() && good.acceptable() && good.genuine() == Genuine::emulated);
+    assert_true(Verdict{}.genuine() == Genuine::no && !Verdict{}.acceptable());
+}
+
+static void a_genuine_report_may_be_unacceptable_and_the_other_way_round(void **) {
+    const auto answers = [](const Change &change) {
+        Case c = good_case();
+        change(c);
+        const Appraisal appraisal = appraise_case(c);
+        const Json json = verdict_json(appraisal, c.want);
+        assert_true(json["genuine"] == name(appraisal.verdict.genuine()));
+        assert_true(json["acceptable"] == appraisal.verdict.acceptable());
+        return std::pair{appraisal.verdict.genuine(), appraisal.verdict.acceptable()};
+    };
+    // of another product than the policy's, with a key that it does not take, of a masked chip: genuine all the same
+    assert_true(answers([](Case &c) { c.want.policy.products = {Product::milan}; }).first == Genuine::emulated);
+    assert_true(answers([](Case &c) { c.want.policy.signing_keys = {VekKind::vlek}; }) ==
+                std::pair(Genuine::emulated, false));
+    assert_true(answers([](Case &c) { c.report.chip_id = {}; }) == std::pair(Genuine::emulated, false));
+    assert_true(answers([](Case &c) { c.report.policy |= 1u << 19; }) == std::pair(Genuine::emulated, false));
+    // what it says would do, but nobody vouches for it
+    assert_true(answers([](Case &c) { c.after_signing = [](Bytes &b) { b[0x2a0] ^= std::byte{1}; }; }) ==
+                std::pair(Genuine::no, true));
+    assert_true(answers([](Case &c) { c.report.chip_id[63] ^= std::byte{1}; }) == std::pair(Genuine::no, true));
+    assert_true(answers([](Case &c) { c.report.cpuid_model = 0x01; }) == std::pair(Genuine::no, true));
+    assert_true(answers([](Case &c) { c.report.key_info |= 2; }) == std::pair(Genuine::no, true));
+    assert_true(answers([](Case &c) { c.want.emulated_ark.reset(); }) == std::pair(Genuine::no, true));
+
+    Case c = good_case();
+    c.report.policy |= 1u << 19;
+    assert_true(verdict_table(appraise_case(c), c.want)
+                    .contains("\ngenuine: for the emulated root only, which is no "
+                              "hardware; acceptable: no\n"));
+    c = good_case();
+    c.after_signing = [](Bytes &b) { b[0x2a0] ^= std::byte{1}; };
+    assert_true(
+        verdict_table(appraise_case(c), c.want).contains("\ngenuine: no; acceptable: yes, if it were genuine\n"));
+}
+
+static void a_verdict_tells_of_advisories_that_nobody_required(void **) {
+    Case c = good_case();
+    set_tcb(c.report.launch_tcb, TcbComponent::snp, 22);
+    for (auto &minimum : c.want.policy.minimum_tcb[1])
+        minimum.reset();
+    const Appraisal appraisal = appraise_case(c);
+    assert_true(appraisal.accepted.has_value() && !c.want.policy.advisories);
+    assert_true(appraisal.verdict[CheckId::snp_advisories].outcome == Outcome::skipped);
+    assert_true(appraisal.verdict[CheckId::snp_advisories].found.contains("not met: AMD-SB-3019"));
+    const std::string table = verdict_table(appraisal, c.want);
+    assert_true(table.contains("  AMD-SB-3019: forged microcode takes a guest's confidentiality and integrity; launch "
+                               "snp 22, wanted 23 (unconfirmed)\n"));
+    assert_true(table.contains("Of these its report tells nothing: AMD-SB-3005, AMD-SB-3030, AMD-SB-3034"));
+    const Json json = verdict_json(appraisal, c.want);
+    assert_int_equal(json["advisories"].size(), advisories().size());
+    assert_true(json["advisories"][1]["id"] == "AMD-SB-3019" && json["advisories"][1]["state"] == "unmet");
+    assert_true(json["advisories"][1]["required"] == false && json["advisories"][0]["state"] == "met");
+}
+
 // docs/appraisal.md has one section per check, and none for what is no check.
 static void documentation_names_every_check(void **) {
     const Bytes text = data("../../docs/appraisal.md");
@@ -996,6 +1106,9 @@ int main() {
         cmocka_unit_test(verdict_table_shows_what_people_need),
         cmocka_unit_test(verdict_output_is_printable_whatever_evidence_says),
         cmocka_unit_test(parse_time_takes_one_form_only),
+        cmocka_unit_test(a_verdict_is_accepted_when_it_is_genuine_and_acceptable),
+        cmocka_unit_test(a_genuine_report_may_be_unacceptable_and_the_other_way_round),
+        cmocka_unit_test(a_verdict_tells_of_advisories_that_nobody_required),
         cmocka_unit_test(documentation_names_every_check),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

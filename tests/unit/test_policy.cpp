@@ -172,6 +172,14 @@ static void parse_policy_refuses_values_out_of_range(void **) {
         {"signing_key", Json::array(), Errc::out_of_range},
         {"signing_key", {"VCEK"}, Errc::unsupported},
         {"vmpl", 4, Errc::out_of_range},
+        {"require", Json::array(), Errc::out_of_range},
+        {"require", {"AMD-SB-3015", "amd-sb-3019"}, Errc::unsupported}, // names are exact
+        {"require", {"CVE-2020-1"}, Errc::unsupported},
+        {"require", {"AMD-SB-3034"}, Errc::mismatch}, // no report shows it
+        {"provisional_firmware", true, Errc::unsupported},
+        {"report_id", std::string(62, '0'), Errc::out_of_range},
+        {"report_id", "none", Errc::malformed},
+        {"report_id_ma", "None", Errc::malformed},
         {"host_data", std::string(62, '0'), Errc::out_of_range},
         {"host_data", std::string(64, 'g'), Errc::malformed},
         {"chip_id", Json::array(), Errc::out_of_range},
@@ -303,6 +311,55 @@ static void unknown_bits_have_names_that_a_policy_can_say(void **) {
     assert_true(unknown_bits(raw, report, Product::milan) == std::vector<std::string>{"!policy.17"});
 }
 
+static void check_policy_names_everything_that_is_wrong(void **) {
+    Json json = shipped("milan");
+    json["product"] = {"Venice"};
+    json["guest_policy"]["debug"] = "no";
+    json["guest_policy"].erase("cxl");
+    json["guest_policy"]["more"] = true;
+    json.erase("vmpl");
+    json["host_data"] = "00";
+    json["require"] = {"AMD-SB-9999"};
+    json["mitigation_vector"]["launch"] = 3;
+    json["revocation"] = "maybe";
+    json["typo"] = 1;
+    const auto problems = check_policy(as_bytes(json.dump())).error();
+    std::vector<std::string> members;
+    for (const PolicyError &problem : problems)
+        members.push_back(problem.member);
+    const std::vector<std::string> wanted{
+        "product[0]", "guest_policy.debug", "guest_policy.cxl",         "guest_policy.more", "vmpl", "host_data",
+        "require[0]", "minimum_tcb.Milan",  "mitigation_vector.launch", "revocation",        "typo"};
+    for (const std::string &member : members)
+        if (members != wanted)
+            print_error("%s\n", member.c_str());
+    assert_true(members == wanted);
+    assert_true(parse_policy(as_bytes(json.dump())).error().member == "product[0]");
+    assert_true(check_policy(as_bytes(shipped("milan").dump())).has_value());
+    assert_int_equal(check_policy(as_bytes("{")).error().size(), 1);
+    json = shipped("milan"); // two demands that prove nothing
+    json["family_id"] = json["image_id"] = std::string(32, '1');
+    assert_int_equal(check_policy(as_bytes(json.dump())).error().size(), 2);
+}
+
+static void a_policy_requires_advisories_by_any_of_their_names(void **) {
+    Json json = shipped("genoa");
+    json["require"] = {"EntrySign", "CVE-2024-21944"};
+    assert_true(*read(json)->advisories == (std::vector<std::string>{"AMD-SB-3019", "AMD-SB-3015"}));
+    json["require"] = "skip";
+    assert_false(read(json)->advisories.has_value());
+    // of two products both must be known
+    json = shipped("genoa");
+    json["product"] = {"Genoa", "Turin"};
+    json["minimum_tcb"]["Turin"] = shipped("turin")["minimum_tcb"]["Turin"];
+    const PolicyError error = refusal(json);
+    assert_true(error.member == "require[1]" && error.error.code == Errc::mismatch);
+    assert_true(to_string(error).contains("for a product of this policy nothing is known"));
+    json["require"] = {"BadRAM"};
+    assert_true(read(json).has_value());
+    assert_true(read(json)->minimum_tcb[2][0].has_value()); // and each has minima of its own
+}
+
 static Json with_signer() {
     Json json = shipped("genoa");
     json["signer"] = {{"comment", "the release key and the one before it"},
@@ -373,6 +430,8 @@ int main() {
         cmocka_unit_test(parse_policy_refuses_what_is_no_policy),
         cmocka_unit_test(parse_policy_refuses_a_member_that_is_there_twice),
         cmocka_unit_test(unknown_bits_have_names_that_a_policy_can_say),
+        cmocka_unit_test(check_policy_names_everything_that_is_wrong),
+        cmocka_unit_test(a_policy_requires_advisories_by_any_of_their_names),
         cmocka_unit_test(a_signer_is_read),
         cmocka_unit_test(a_signer_that_is_not_whole_is_refused),
     };
