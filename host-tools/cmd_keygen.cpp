@@ -4,6 +4,7 @@
 #include "host-tools/signing/id_block.hpp"
 #include "host-tools/signing/key_file.hpp"
 
+#include <cerrno>
 #include <cstdio>
 
 #include <sys/stat.h>
@@ -119,7 +120,10 @@ int cmd_keygen(int argc, char **argv) {
         return report_error(command, Exit::usage, "wanted either --out FILE or --show FILE");
     if (args.out == "-")
         return report_error(command, Exit::usage, "--out: a private key does not go to standard output");
-    return args.show.empty() ? make(args) : show(args);
+    const int result = args.show.empty() ? make(args) : show(args);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+        return report_error(command, Error{Errc::system, "standard output", static_cast<std::uint64_t>(errno)});
+    return result;
 }
 
 } // namespace cvmin

@@ -8,6 +8,7 @@
 #include "host-tools/signing/key_file.hpp"
 #include "image/image_manifest.hpp"
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 
@@ -277,6 +278,8 @@ int cmd_sign(int argc, char **argv) {
     if (const auto written = write_outputs(args, blocks); !written)
         return report_error(command, written.error());
     print_result(args, blocks);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+        return report_error(command, Error{Errc::system, "standard output", static_cast<std::uint64_t>(errno)});
     return Exit::ok;
 }
 
