@@ -155,6 +155,7 @@ thead th{font-size:12.5px;color:var(--soft);font-weight:600;white-space:nowrap}
 .bits li:last-child{border-bottom:0}
 .bits .is{margin-left:auto;color:var(--soft);text-align:right;font-size:14px}
 .bits li.failed .is{color:var(--bad);font-weight:600}
+#advisories .is{white-space:nowrap}
 .bits svg{align-self:center}
 .mark{flex:none;width:17px;height:17px;fill:none;stroke:currentColor;stroke-width:1.6;stroke-linecap:round;stroke-linejoin:round;vertical-align:-3px}
 .mark.passed{color:var(--good)}.mark.failed,.mark.unmade{color:var(--bad)}.mark.skipped{color:var(--skip)}
@@ -232,6 +233,7 @@ class Page {
         why();
         chain();
         tcbs();
+        advisories();
         out_ += "<div class=\"two\">\n";
         bits("Guest policy", "policy", CheckId::snp_policy_debug, guest_policy_bits);
         bits("Platform", "platform", CheckId::snp_platform_info_smt, platform_info_bits);
@@ -276,6 +278,10 @@ class Page {
         fact(count[static_cast<std::size_t>(Outcome::not_made)], "not made");
         fact(count[static_cast<std::size_t>(Outcome::skipped)], "skipped");
         out_ += "<span>judged as of <b>" + escaped(format_time(want_.now)) + "</b></span>";
+        const Genuine genuine = appraisal_.verdict.genuine();
+        out_ += "<span>genuine <b id=\"genuine\">" + std::string{name(genuine)} + "</b></span>";
+        out_ += std::string{"<span>acceptable <b id=\"acceptable\">"} +
+                (appraisal_.verdict.acceptable() ? "yes" : "no") + "</b></span>";
         if (appraisal_.vek)
             out_ += "<span>product <b>" + escaped(name(appraisal_.vek->product)) + "</b></span>";
         out_ += "</div></div>\n</header>\n";
@@ -380,6 +386,27 @@ class Page {
         out_ += "</tbody></table></div>\n<p class=\"none\">Reported: what the signing key is derived for. "
                 "Committed: what cannot be rolled back. Launch: what ran when the guest was started. Current: what "
                 "runs now. Certificate: what the key was certified for; it must equal reported.</p>\n</section>\n";
+    }
+
+    // Known holes that this report does not show as closed, whether the policy asks for them or not.
+    void advisories() {
+        const auto open = [](const AdvisoryResult &result) { return result.state != AdvisoryState::met; };
+        if (std::ranges::none_of(appraisal_.advisories, open))
+            return;
+        out_ +=
+            "<section class=\"card\" id=\"advisories\">\n<h2>Advisories not shown as met</h2>\n<ul class=\"bits\">\n";
+        for (const AdvisoryResult &result : appraisal_.advisories) {
+            if (!open(result))
+                continue;
+            const bool unmet = result.state == AdvisoryState::unmet;
+            out_ += std::string{"<li class=\""} + (unmet && result.required ? "failed" : "skipped") + "\">" +
+                    mark_of(unmet ? Outcome::failed : Outcome::skipped) + "<span><b>" + escaped(result.advisory->id) +
+                    "</b> " + escaped(result.advisory->what) + "<br><span class=\"none\">" +
+                    escaped(unmet ? result.why : "the report does not tell") +
+                    (result.advisory->confirmed ? "" : " (unconfirmed)") + "</span></span><span class=\"is\">" +
+                    (result.required ? "required" : "not required") + "</span></li>\n";
+        }
+        out_ += "</ul>\n</section>\n";
     }
 
     // Levels below `minimum`, or other than `equal`, stand out.
