@@ -221,6 +221,12 @@ Explained<Bundle> open_bundle(ByteView file, const PublicKey &key, std::time_t n
 
 // ---- minimum TCBs of people -----------------------------------------------------------------------------------------
 
+static std::string member_of(std::string path, std::string_view member) {
+    path += '.';
+    path += member;
+    return path;
+}
+
 Explained<MinimumTcb> parse_minimum_tcb(ByteView text) {
     const auto json = parse_json(text, "minimum_tcb");
     if (!json)
@@ -240,7 +246,7 @@ Explained<MinimumTcb> parse_minimum_tcb(ByteView text) {
         if (!kinds.is_object())
             return wrong(product_name, "is no object");
         for (const auto &[kind_name, levels] : kinds.items()) {
-            const std::string path = product_name + '.' + kind_name;
+            const std::string path = member_of(product_name, kind_name);
             if (kind_name == "comment" && levels.is_string())
                 continue;
             const auto kind = std::ranges::find(tcb_kind_names, kind_name);
@@ -257,10 +263,10 @@ Explained<MinimumTcb> parse_minimum_tcb(ByteView text) {
                     continue;
                 const std::string member{name(component)};
                 if (!levels.contains(member))
-                    return wrong(path + '.' + member, "is missing");
+                    return wrong(member_of(path, member), "is missing");
                 const Json &level = levels.at(member);
                 if (!level.is_number_unsigned() || level.get<std::uint64_t>() > 0xff)
-                    return wrong(path + '.' + member, "is no number from 0 to 255");
+                    return wrong(member_of(path, member), "is no number from 0 to 255");
                 tcb[component] = static_cast<std::uint8_t>(level.get<std::uint64_t>());
                 ++used;
             }
