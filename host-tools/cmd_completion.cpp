@@ -15,6 +15,10 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "fetch bundle show" -- "$current")
         return
     fi
+    if [ "$command" = show ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" show --help 2>/dev/null | sed -n '/^Kinds:/,/^$/s/^  *\([a-z]*\) .*/\1/p')" -- "$current")
+        return
+    fi
     local help=("$command")
     [ "$command" != certs ] || help=(certs "${COMP_WORDS[2]}")
     if [[ $current == -* ]]; then

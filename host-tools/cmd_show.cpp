@@ -47,7 +47,7 @@ int cmd_show(int argc, char **argv) {
             continue;
         const auto items = each.show(decoded(*file), options);
         if (!items)
-            return report_error(command, items.error(), path + ": not a readable " + kind);
+            return report_error(command, items.error(), path.append(": not a readable ").append(kind));
         if (as_json)
             print_json(show_json(kind, *items));
         else

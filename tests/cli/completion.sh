@@ -26,6 +26,8 @@ expect --author-key sign --au
 expect --id-block boot --id
 expect --minimum-svn verify --min
 expect fetch certs f
+expect evidence show ev
+expect --html verify --ht
 expect --chip-id certs fetch --ch
 expect --expires certs bundle --e
 [ "$(complete_words me)" = "measure " ] || { echo "completion.sh: 'me' gives more than measure"; failed=1; }
