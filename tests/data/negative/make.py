@@ -1,0 +1,764 @@
+#!/usr/bin/env python3
+"""Makes the negative corpus: reports, evidence and index.json, out of the certificates and the key beside it
+(certificates.sh makes those). Always the same bytes: signatures have the nonces of RFC 6979.
+
+Deliberately shares no code with cvmin: offsets are typed from AMD 56860, CBOR and ECDSA are written out here, and what an
+entry expects is what docs/appraisal.md says and not what cvmin answered.
+
+    make.py            writes the files anew
+    make.py --check    compares them with what would be written
+"""
+import copy
+import hashlib
+import hmac
+import json
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# ---- ECDSA on P-384 (FIPS 186-5), nonces of RFC 6979 --------------------------------------------------------------------
+
+P = 2**384 - 2**128 - 2**96 + 2**32 - 1
+N = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+G = (
+    0xAA87CA22BE8B05378EB1C71EF320AD746E1D3B628BA79B9859F741E082542A385502F25DBF55296C3A545E3872760AB7,
+    0x3617DE4A96262C6F5D9E98BF9292DC29F8F41DBD289A147CE9DA3113B5F0B8C00A60B1CE1D7E819D7A431D7C90EA0E5F,
+)
+
+
+def add(a, b):
+    if a is None or b is None:
+        return b if a is None else a
+    if a[0] == b[0]:
+        if (a[1] + b[1]) % P == 0:
+            return None
+        slope = (3 * a[0] * a[0] - 3) * pow(2 * a[1], -1, P) % P
+    else:
+        slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, P) % P
+    x = (slope * slope - a[0] - b[0]) % P
+    return x, (slope * (a[0] - x) - a[1]) % P
+
+
+def multiply(k, point=G):
+    out = None
+    while k:
+        if k & 1:
+            out = add(out, point)
+        point, k = add(point, point), k >> 1
+    return out
+
+
+def private_key():
+    """d of a SEC1 ECPrivateKey in DER: SEQUENCE, version 1, OCTET STRING of 48 bytes."""
+    der = open(os.path.join(HERE, "certificates", "vek-key.der"), "rb").read()
+    at = der.index(b"\x02\x01\x01\x04\x30") + 5
+    return int.from_bytes(der[at : at + 48], "big")
+
+
+D = private_key()
+
+
+def sign(message):
+    digest = hashlib.sha384(message).digest()
+    e = int.from_bytes(digest, "big")
+    seed = D.to_bytes(48, "big") + (e % N).to_bytes(48, "big")
+    key, value = bytes(48), b"\x01" * 48
+    for byte in (b"\x00", b"\x01"):
+        key = hmac.digest(key, value + byte + seed, "sha384")
+        value = hmac.digest(key, value, "sha384")
+    while True:
+        value = hmac.digest(key, value, "sha384")
+        k = int.from_bytes(value, "big")
+        if 0 < k < N:
+            r = multiply(k)[0] % N
+            s = pow(k, -1, N) * (e + r * D) % N
+            if r and s:
+                return r, s
+        key = hmac.digest(key, value + b"\x00", "sha384")
+        value = hmac.digest(key, value, "sha384")
+
+
+# ---- the report: AMD 56860, table ATTESTATION_REPORT --------------------------------------------------------------------
+
+FIELDS = {  # name: offset, size
+    "version": (0x000, 4), "guest_svn": (0x004, 4), "policy": (0x008, 8), "family_id": (0x010, 16),
+    "image_id": (0x020, 16), "vmpl": (0x030, 4), "signature_algo": (0x034, 4), "current_tcb": (0x038, 8),
+    "platform_info": (0x040, 8), "key_info": (0x048, 4), "reserved_04c": (0x04C, 4), "report_data": (0x050, 64),
+    "measurement": (0x090, 48), "host_data": (0x0C0, 32), "id_key_digest": (0x0E0, 48),
+    "author_key_digest": (0x110, 48), "report_id": (0x140, 32), "report_id_ma": (0x160, 32),
+    "reported_tcb": (0x180, 8), "cpuid_family": (0x188, 1), "cpuid_model": (0x189, 1), "cpuid_stepping": (0x18A, 1),
+    "reserved_18b": (0x18B, 21), "chip_id": (0x1A0, 64), "committed_tcb": (0x1E0, 8), "current_build": (0x1E8, 1),
+    "current_minor": (0x1E9, 1), "current_major": (0x1EA, 1), "reserved_1eb": (0x1EB, 1),
+    "committed_build": (0x1EC, 1), "committed_minor": (0x1ED, 1), "committed_major": (0x1EE, 1),
+    "reserved_1ef": (0x1EF, 1), "launch_tcb": (0x1F0, 8), "launch_mit_vector": (0x1F8, 8),
+    "current_mit_vector": (0x200, 8), "reserved_208": (0x208, 152), "signature_r": (0x2A0, 72),
+    "signature_s": (0x2E8, 72), "reserved_330": (0x330, 368),
+}  # fmt: skip
+SIGNED = 0x2A0
+COMPONENTS = {  # byte of a TCB_VERSION
+    "Milan": {"boot_loader": 0, "tee": 1, "snp": 6, "microcode": 7},
+    "Genoa": {"boot_loader": 0, "tee": 1, "snp": 6, "microcode": 7},
+    "Turin": {"fmc": 0, "boot_loader": 1, "tee": 2, "snp": 3, "microcode": 7},
+}
+LEVELS = {
+    "Milan": {"boot_loader": 4, "tee": 2, "snp": 24, "microcode": 219},
+    "Genoa": {"boot_loader": 10, "tee": 3, "snp": 25, "microcode": 84},
+    "Turin": {"fmc": 3, "boot_loader": 1, "tee": 2, "snp": 4, "microcode": 71},
+}
+CPUID = {"Milan": (0x19, 0x01, 1), "Genoa": (0x19, 0x11, 1), "Turin": (0x1A, 0x02, 1)}
+KINDS = ("reported", "committed", "launch", "current")
+CHIP = bytes(range(1, 65))
+REPORT_DATA = bytes(range(0x40, 0x80))
+MEASUREMENT = b"\xaa" * 48
+
+
+def tcb(product, **changes):
+    raw = bytearray(8)
+    for component, level in {**LEVELS[product], **changes}.items():
+        raw[COMPONENTS[product][component]] = level
+    return bytes(raw)
+
+
+def number(raw, name):
+    at, size = FIELDS[name]
+    return int.from_bytes(raw[at : at + size], "little")
+
+
+def put(raw, name, value):
+    at, size = FIELDS[name]
+    raw[at : at + size] = value.to_bytes(size, "little") if isinstance(value, int) else value.ljust(size, b"\0")
+    assert len(raw) == 1184
+
+
+def base_report(product):
+    raw = bytearray(1184)
+    for name, value in {
+        "version": 5, "guest_svn": 7, "policy": 0x30000, "family_id": b"\xf1" * 16, "image_id": b"\x1d" * 16,
+        "signature_algo": 1, "platform_info": 0x25, "key_info": 1, "report_data": REPORT_DATA,
+        "measurement": MEASUREMENT, "host_data": b"\x0d" * 32, "id_key_digest": b"\x1c" * 48,
+        "author_key_digest": b"\xac" * 48, "report_id": b"\x2e" * 32, "report_id_ma": b"\xff" * 32,
+        "chip_id": CHIP if product != "Turin" else CHIP[:8], "launch_mit_vector": 3, "current_mit_vector": 3,
+    }.items():  # fmt: skip
+        put(raw, name, value)
+    for kind in KINDS:
+        put(raw, kind + "_tcb", tcb(product))
+    for name, value in zip(("family", "model", "stepping"), CPUID[product]):
+        put(raw, "cpuid_" + name, value)
+    for which in ("current", "committed"):
+        for part, value in (("major", 1), ("minor", 55), ("build", 43)):
+            put(raw, f"{which}_{part}", value)
+    return raw
+
+
+def signed(raw):
+    r, s = sign(bytes(raw[:SIGNED]))
+    put(raw, "signature_r", r)
+    put(raw, "signature_s", s)
+    return raw
+
+
+# ---- evidence: protocol.cddl, RFC 8949 ----------------------------------------------------------------------------------
+
+
+def head(major, value):
+    for size, info in ((0, None), (1, 24), (2, 25), (4, 26)):
+        if size == 0 and value < 24:
+            return bytes([major << 5 | value])
+        if size and value < 256**size:
+            return bytes([major << 5 | info]) + value.to_bytes(size, "big")
+    raise ValueError(value)
+
+
+def cbor(value):
+    if value is None:
+        return b"\xf6"
+    if isinstance(value, int):
+        return head(0, value) if value >= 0 else head(1, -1 - value)
+    if isinstance(value, str):
+        return head(3, len(value.encode())) + value.encode()
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, list):
+        return head(4, len(value)) + b"".join(map(cbor, value))
+    return head(5, len(value)) + b"".join(k + v for k, v in sorted((cbor(k), cbor(v)) for k, v in value.items()))
+
+
+NONCE, EXPORTER, KEY = b"\x5a" * 32, b"\x33" * 32, (b"\x11" * 48, b"\x22" * 48)
+
+
+def claims(**changes):
+    values = {"nonce": NONCE, "exporter": EXPORTER, "manifest": None, **changes}
+    return cbor({
+        8: {1: {1: 2, -1: 2, -2: KEY[0], -3: KEY[1]}}, 10: values["nonce"], 265: "tag:cvmin,2026:1",
+        -70001: values["exporter"], -70002: None, -70003: values["manifest"], -70004: None,
+    })  # fmt: skip
+
+
+def table(vek, ask):
+    entries = [("63da758d-e664-4564-adc5-f4b93be8accd", vek), ("4ab7b379-bbac-4fe4-a02f-05aef327c782", ask)]
+    at, out, body = 24 * (len(entries) + 1), b"", b""
+    for name, data in entries:
+        out += bytes.fromhex(name.replace("-", "")) + (at + len(body)).to_bytes(4, "little") + len(data).to_bytes(4, "little")
+        body += data
+    return out + bytes(24) + body
+
+
+def evidence(report, claim_bytes, certificates):
+    return cbor({
+        "__cmwc_t": "tag:cvmin,2026:evidence",
+        "claims": ["application/eat-ucs+cbor", claim_bytes, 4],
+        "snp-report": ["application/vnd.amd.sev-snp.attestation-report", bytes(report), 4],
+        "certificates": ["application/vnd.amd.ghcb.guid-table", certificates, 4],
+    })  # fmt: skip
+
+
+# ---- what an entry says -------------------------------------------------------------------------------------------------
+
+TIME = "2026-06-01T12:00:00Z"
+EMULATED = "../../../policies/emulated.json"
+
+BY_TCB = ["snp.tcb.certificate"] + [f"snp.tcb.minimum.{kind}" for kind in KINDS]
+BY_VEK = BY_TCB + ["snp.advisories", "snp.chip_id", "snp.chip_id.allowed", "snp.csp_id"]
+NO_VEK = ["snp.signature", "snp.product"] + BY_VEK  # the certificate says nothing that can be read
+NO_CERTIFICATE = ["snp.revocation", "snp.signing_key"] + NO_VEK
+MINIMA = [f"snp.tcb.minimum.{kind}" for kind in KINDS]
+GUEST = "debug migration_agent smt single_socket cxl aes_256_xts rapl_disabled ciphertext_hiding page_swap_disabled abi"
+PLATFORM = "smt tsme ecc rapl_disabled ciphertext_hiding alias_check_complete tio"
+NO_REPORT = (
+    ["snp.version", "snp.chain", "binding.report_data", "snp.mitigation.launch", "snp.mitigation.current",
+     "snp.provisional_firmware", "snp.measurement", "snp.host_data", "snp.report_id", "snp.report_id_ma", "snp.vmpl",
+     "snp.unknown_bits", "snp.family_id", "snp.image_id", "snp.guest_svn", "snp.id_key_digest", "snp.author_key_digest"]
+    + NO_CERTIFICATE
+    + [f"snp.policy.{bit}" for bit in GUEST.split()]
+    + [f"snp.platform_info.{bit}" for bit in PLATFORM.split()]
+)  # fmt: skip
+
+files, entries = {}, []
+
+
+def merged(*patches):
+    out = {}
+    for patch in patches:
+        for key, value in patch.items():
+            out[key] = merged(out.get(key) or {}, value) if isinstance(value, dict) else copy.deepcopy(value)
+    return out
+
+
+def only(product):
+    """Changes that make policies/emulated.json one for this product."""
+    if product == "Genoa":
+        return {}
+    levels = {kind: dict(LEVELS[product]) for kind in KINDS}
+    return {"product": [product], "minimum_tcb": {"Genoa": None, product: levels}}
+
+
+def entry(name, what, expected, changes=None, not_made=(), **members):
+    """Writes it down. `changes`: of the policy, as a JSON merge patch (RFC 7396)."""
+    given = {
+        "policy": EMULATED, "trust_emulated": "certificates/ark.der", "ask": "certificates/ask.der", "time": TIME,
+        "measurement": [MEASUREMENT.hex()],
+    }  # fmt: skip
+    given.update(members)
+    genuine = given.pop("genuine")
+    assert name not in [e["name"] for e in entries], name
+    entries.append({
+        "name": name, "what": what, **{key: value for key, value in given.items() if value is not None},
+        "policy_changes": changes or {}, "accepted": not expected, "genuine": genuine,
+        "failed": sorted(expected), "not_made": sorted(not_made),
+    })  # fmt: skip
+
+
+NOT_GENUINE = {
+    "snp.format", "snp.chain", "snp.revocation", "snp.signature", "snp.tcb.certificate", "snp.chip_id", "snp.product",
+    "snp.signing_key",
+}  # fmt: skip
+
+
+def report(name, what, expected, fields=None, after=None, product="Genoa", **members):
+    """A report that is signed with these fields, and changed by `after` when it has been."""
+    raw = base_report(product)
+    for field, value in (fields or {}).items():
+        put(raw, field, value(number(raw, field)) if callable(value) else value)
+    raw = signed(raw)
+    if after:
+        raw = after(raw)
+    data = bytes(raw)
+    path = next((path for path, old in files.items() if old == data and path.startswith("reports/")), None)
+    if path is None:
+        path = f"reports/{name}.bin"
+        files[path] = data
+    members.setdefault("vek", f"certificates/vcek-{product.lower()}.der")
+    members.setdefault("report_data", REPORT_DATA.hex())
+    members.setdefault("genuine", "no" if NOT_GENUINE & set(expected) else "emulated")
+    members["changes"] = merged(only(product), members.get("changes") or {})
+    entry(name, what, expected, report=path, **members)
+
+
+def at(offset, value):
+    def change(raw):
+        raw[offset] = value if value is not None else 0
+        return raw
+    return change
+
+
+def flip(offset, bit=0):
+    def change(raw):
+        raw[offset] ^= 1 << bit
+        return raw
+    return change
+
+
+def put_after(**values):
+    def change(raw):
+        for name, value in values.items():
+            put(raw, name, value)
+        return raw
+    return change
+
+
+def bit(n):
+    return lambda value: value | 1 << n
+
+
+def without(n):
+    return lambda value: value & ~(1 << n)
+
+
+def file_of(path):
+    return open(os.path.join(HERE, path), "rb").read()
+
+
+# ---- what is accepted: every other entry differs from one of these by what it is named after ----------------------------
+
+report("good-genoa", "accepted: Genoa, version 5", [])
+report("good-milan", "accepted: Milan, version 5", [], product="Milan")
+report("good-turin", "accepted: Turin, with an FMC level and 8 bytes of HWID", [], product="Turin")
+NO_MITIGATIONS = {"launch_mit_vector": 0, "current_mit_vector": 0}
+V2 = {"version": 2, "cpuid_family": 0, "cpuid_model": 0, "cpuid_stepping": 0, **NO_MITIGATIONS}
+report("good-version-2", "accepted: version 2, without CPUID bytes", [], V2, changes={"report_versions": [2]})
+report("good-version-3", "accepted: version 3, without mitigation vectors", [], {"version": 3, **NO_MITIGATIONS},
+       changes={"report_versions": [3]})
+VLEK = {"key_info": 1 | 1 << 2, "chip_id": b""}
+VLEK_POLICY = {"signing_key": ["vlek"], "csp_id": ["CN=cloud.example"], "masked_chip_id": True}
+report("good-vlek", "accepted: Milan, VLEK of a named provider, no CHIP_ID", [], VLEK, product="Milan",
+       vek="certificates/vlek-milan.der", changes=VLEK_POLICY)
+report("good-crl", "accepted: with a revocation list that does not name the chain", [], crl="certificates/crl-good.der",
+       changes={"revocation": "required"})
+
+# ---- one bit of each field, after signing -------------------------------------------------------------------------------
+
+FLIPS = {  # field: bit, checks beside snp.signature, changes of the policy, checks that cannot be made
+    "version": (31, ["snp.version"]), "policy": (0, []), "vmpl": (0, ["snp.vmpl"]), "platform_info": (1, []),
+    "key_info": (0, []), "current_tcb": (57, []), "reported_tcb": (57, ["snp.tcb.certificate"]),
+    "committed_tcb": (57, []), "launch_tcb": (57, []), "reserved_04c": (0, ["snp.unknown_bits"]),
+    "reserved_18b": (0, ["snp.unknown_bits"]), "reserved_1eb": (0, ["snp.unknown_bits"]),
+    "reserved_1ef": (0, ["snp.unknown_bits"]), "reserved_208": (1215, ["snp.unknown_bits"]),
+    "report_data": (511, ["binding.report_data"]), "measurement": (383, ["snp.measurement"]),
+    "chip_id": (511, ["snp.chip_id"]), "cpuid_family": (1, ["snp.product"]), "cpuid_model": (4, ["snp.product"]),
+}  # fmt: skip
+for field, (offset, size) in FIELDS.items():
+    if field in ("signature_algo", "reserved_330"):
+        continue  # below: not a report that can be read; not covered by the signature
+    index, also = FLIPS.get(field, (0, []))
+    report(f"flip-{field.replace('_', '-')}", f"bit {index} of {field} flipped after signing",
+           ["snp.signature", *also], after=flip(offset + index // 8, index % 8))
+report("flip-signature-algo", "bit 1 of signature_algo flipped after signing", ["snp.format"],
+       after=flip(0x34, 1), not_made=NO_REPORT)
+report("flip-reserved-330", "bit 0 of reserved_330 set: outside of what is signed", ["snp.unknown_bits"],
+       after=flip(0x330))
+report("flip-reserved-330-last", "the last bit of the report set: outside of what is signed", ["snp.unknown_bits"],
+       after=flip(0x49F, 7))
+
+# ---- form ---------------------------------------------------------------------------------------------------------------
+
+report("all-zero", "1184 zero bytes", ["snp.format"], after=lambda raw: bytes(1184), not_made=NO_REPORT)
+report("all-ones", "1184 bytes 0xff", ["snp.format"], after=lambda raw: b"\xff" * 1184, not_made=NO_REPORT)
+report("empty", "no bytes", ["snp.format"], after=lambda raw: b"", not_made=NO_REPORT)
+report("truncated", "the last byte is missing", ["snp.format"], after=lambda raw: raw[:-1], not_made=NO_REPORT)
+report("truncated-signature", "cut off behind r and s", ["snp.format"], after=lambda raw: raw[:0x330],
+       not_made=NO_REPORT)
+report("trailing", "one zero byte behind the report", ["snp.format"], after=lambda raw: raw + b"\0", not_made=NO_REPORT)
+report("twice", "the report twice in a row", ["snp.format"], after=lambda raw: raw + raw, not_made=NO_REPORT)
+report("shifted", "behind the 32 bytes that SNP_GUEST_REQUEST puts before a report", ["snp.format"],
+       after=lambda raw: (b"\0\0\0\0\xa0\x04\0\0").ljust(32, b"\0") + raw, not_made=NO_REPORT)
+report("algorithm-0", "signature algorithm 0, signed", ["snp.format"], {"signature_algo": 0}, not_made=NO_REPORT)
+report("algorithm-2", "signature algorithm 2, signed", ["snp.format"], {"signature_algo": 2}, not_made=NO_REPORT)
+
+# ---- versions -----------------------------------------------------------------------------------------------------------
+
+for version in (0, 1, 6, 0xFFFFFFFF):
+    known = version >= 3  # of smaller ones the CPUID bytes and mitigation vectors are no fields
+    report(f"version-{version}", f"version {version}, which nobody has described", ["snp.version"],
+           {"version": version, **({} if known else {**V2, "version": version})})
+report("version-2-not-taken", "version 2, where the policy takes 5", ["snp.version"], V2)
+report("version-4-not-taken", "version 4, where the policy takes 5", ["snp.version"], {"version": 4, **NO_MITIGATIONS})
+report("version-2-with-cpuid", "version 2 with the CPUID bytes of version 3", ["snp.unknown_bits"],
+       {"version": 2, **NO_MITIGATIONS}, changes={"report_versions": [2]})
+report("version-2-as-3", "version 2 that claims to be 3: no CPUID bytes", ["snp.product"], {**V2, "version": 3},
+       changes={"report_versions": [3]})
+report("version-2-as-5", "version 2 that claims to be 5: no CPUID bytes", ["snp.product"], {**V2, "version": 5})
+report("version-5-as-3", "version 5 that claims to be 3: mitigation vectors are there", ["snp.unknown_bits"],
+       {"version": 3}, changes={"report_versions": [3]})
+report("version-5-as-2", "version 5 that claims to be 2: CPUID bytes and mitigation vectors are there",
+       ["snp.unknown_bits"], {"version": 2}, changes={"report_versions": [2]})
+report("version-3-page-swap", "version 3 with the page swap bit of version 5", ["snp.unknown_bits"],
+       {"version": 3, "policy": bit(25), **NO_MITIGATIONS}, changes={"report_versions": [3]})
+report("version-3-without-mitigations", "version 3, where the policy demands a mitigation", ["snp.mitigation.launch"],
+       {"version": 3, **NO_MITIGATIONS},
+       changes={"report_versions": [3], "mitigation_vector": {"launch": "0x0000000000000001"}})
+
+# ---- signature ----------------------------------------------------------------------------------------------------------
+
+for part, offset in (("r", 0x2A0), ("s", 0x2E8)):
+    name, field = part.upper(), f"signature_{part}"
+    report(f"{part}-zero", f"{name} is 0", ["snp.signature"], after=put_after(**{field: 0}))
+    report(f"{part}-one", f"{name} is 1", ["snp.signature"], after=put_after(**{field: 1}))
+    report(f"{part}-order", f"{name} is n", ["snp.signature"], after=put_after(**{field: N}))
+    report(f"{part}-order-minus-1", f"{name} is n - 1", ["snp.signature"], after=put_after(**{field: N - 1}))
+    report(f"{part}-all-ones", f"48 bytes of {name} are 0xff", ["snp.signature"],
+           after=put_after(**{field: 2**384 - 1}))
+    report(f"{part}-byte-48", f"byte 48 of {name} is set: another encoding", ["snp.signature"], after=at(offset + 48, 1))
+    report(f"{part}-byte-71", f"byte 71 of {name} is set: another encoding", ["snp.signature"],
+           after=at(offset + 71, 0x80))
+    report(f"{part}-plus-order", f"{name} + n: the same signature for whoever reduces it", ["snp.signature"],
+           after=lambda raw, field=field: put_after(**{field: number(raw, field) + N})(raw))
+    report(f"{part}-big-endian", f"{name} with its 48 bytes in the other order", ["snp.signature"],
+           after=lambda raw, o=offset: raw[:o] + raw[o : o + 48][::-1] + raw[o + 48 :])
+report("signature-swapped", "R and S changed places", ["snp.signature"],
+       after=lambda raw: put_after(signature_r=number(raw, "signature_s"), signature_s=number(raw, "signature_r"))(raw))
+report("signature-zero", "R and S are 0", ["snp.signature"], after=put_after(signature_r=0, signature_s=0))
+report("signature-over-all", "signed over the whole report", ["snp.signature"],
+       after=lambda raw: put_after(**dict(zip(("signature_r", "signature_s"), sign(bytes(raw)))))(raw))
+report("signature-over-header", "signed over the fields of version 2 only", ["snp.signature"],
+       after=lambda raw: put_after(**dict(zip(("signature_r", "signature_s"), sign(bytes(raw[:0x1F8])))))(raw))
+
+# ---- certificate --------------------------------------------------------------------------------------------------------
+
+report("no-certificate", "no certificate at all", ["snp.chain"], vek=None, not_made=NO_CERTIFICATE)
+for name, what in {
+    "expired": "ended before the time of the appraisal", "not-yet-valid": "begins after it",
+    "by-other-ask": "signed by another key under the ASK's name", "pkcs1": "signed with PKCS#1 v1.5",
+    "salt-32": "signed with a salt of 32 bytes", "sha256": "signed with SHA-256",
+    "authority": "says that it is an authority itself",
+}.items():  # fmt: skip
+    report(f"vcek-{name}", f"VCEK that {what}" if not what.startswith(("signed",)) else f"VCEK {what}",
+           ["snp.chain"], vek=f"certificates/vcek-{name}.der")
+report("vcek-swapped", "VCEK of another chip: other key, other HWID", ["snp.signature"],
+       vek="certificates/vcek-other-key.der")
+report("vcek-other-chip", "VCEK with the HWID of another chip", ["snp.chip_id"], vek="certificates/vcek-other-chip.der")
+for name, what in {
+    "p256": "for a P-256 key", "and-vlek": "with HWID and CSP_ID", "unknown-product": "of a Venice",
+    "product-in-another-case": "of a genoa", "structure-2": "of structure version 2", "no-snp-level": "without SNP SPL",
+    "no-product": "without a product", "no-chip": "without HWID", "level-281": "with an SPL of 281",
+    "level-negative": "with a negative SPL", "no-extensions": "without AMD's extensions",
+    "genoa-short-chip": "of a Genoa with a HWID of 8 bytes",
+}.items():  # fmt: skip
+    report(f"vcek-{name}", f"VCEK {what}", ["snp.signing_key"], vek=f"certificates/vcek-{name}.der", not_made=NO_VEK)
+for name, what in {"long-chip": "with a HWID of 64 bytes", "no-fmc": "without FMC SPL"}.items():
+    report(f"vcek-turin-{name}", f"VCEK of a Turin {what}", ["snp.signing_key"], product="Turin",
+           vek=f"certificates/vcek-turin-{name}.der", not_made=NO_VEK)
+report("vcek-is-ask", "the ASK in the place of the VCEK", ["snp.chain", "snp.signing_key"], vek="certificates/ask.der",
+       not_made=NO_VEK)
+report("vcek-for-vlek", "signed with a VCEK, but the report says VLEK", ["snp.signing_key"],
+       {"key_info": 1 | 1 << 2})
+report("vlek-for-vcek", "signed with a VLEK, but the report says VCEK", ["snp.signing_key"], {"chip_id": b""},
+       product="Milan", vek="certificates/vlek-milan.der", changes=VLEK_POLICY)
+report("vlek-not-taken", "VLEK, where the policy takes VCEKs", ["snp.signing_key"], VLEK, product="Milan",
+       vek="certificates/vlek-milan.der", changes={**VLEK_POLICY, "signing_key": ["vcek"]}, genuine="emulated")
+report("vlek-of-another-provider", "VLEK of another provider", ["snp.csp_id"], VLEK, product="Milan",
+       vek="certificates/vlek-milan.der", changes={**VLEK_POLICY, "csp_id": ["CN=other.example"]})
+report("vcek-with-provider-demanded", "VCEK, where the policy demands a provider", ["snp.csp_id"],
+       changes={"csp_id": ["CN=cloud.example"]})
+for value, what in ((7, "none"), (2, "2, which is no key"), (6, "6, which is no key")):
+    report(f"signing-key-{value}", f"SIGNING_KEY says {what}", ["snp.signing_key"], {"key_info": 1 | value << 2})
+report("masked-key", "MASK_CHIP_KEY is set: no VCEK signs", ["snp.signing_key"], {"key_info": 1 | 2})
+
+# ---- chain and roots ----------------------------------------------------------------------------------------------------
+
+report("emulated-root-untrusted", "a good report whose root nobody named", ["snp.chain"], trust_emulated=None)
+report("root-same-name", "another root of the same name is trusted", ["snp.chain"],
+       trust_emulated="certificates/ark-same-name.der")
+report("root-given-is-another", "the given root is not the one of the chain", ["snp.chain"],
+       ark="certificates/ark-same-name.der")
+report("root-is-given-only", "a root that is given is not thereby trusted", ["snp.chain"], trust_emulated=None,
+       ark="certificates/ark.der")
+report("ask-missing", "no intermediate", ["snp.chain"], ask=None)
+report("ask-expired", "the ASK ended before the time of the appraisal", ["snp.chain"],
+       ask="certificates/ask-expired.der")
+report("ask-not-authority", "the ASK is no authority", ["snp.chain"], ask="certificates/ask-not-authority.der")
+report("ask-by-other-root", "the ASK is signed by another root of the same name", ["snp.chain"],
+       ask="certificates/ask-by-other-root.der")
+report("ask-same-name", "another ASK of the same name, with a key that signed nothing", ["snp.chain"],
+       ask="certificates/ask-same-name.der")
+report("ask-is-ark", "the root in the place of the ASK", ["snp.chain"], ask="certificates/ark.der")
+report("before-validity", "the whole chain begins after the time of the appraisal", ["snp.chain"],
+       time="2024-12-31T23:59:59Z")
+report("after-validity", "the whole chain ended before the time of the appraisal", ["snp.chain"],
+       time="2045-01-01T00:00:01Z")
+MILAN_REAL = {"product": ["Milan"], "minimum_tcb": only("Milan")["minimum_tcb"]}
+for name, what, kind in (
+    ("vcek-milan", "a whole chain under AMD's names", "vcek"), ("vlek-milan", "the same with a VLEK", "vlek"),
+    ("vlek-under-ask", "a VLEK under the ASK's name", "vlek"), ("vcek-under-asvk", "a VCEK under the ASVK's name", "vcek"),
+):  # fmt: skip
+    vlek = kind == "vlek"
+    given = "asvk" if name in ("vlek-milan", "vcek-under-asvk") else "ask"
+    # the name of AMD's other intermediate stands above it: that the kinds differ is seen too, once the chain holds
+    report(f"forged-{name}", f"forged: {what}, untrusted root", ["snp.chain"], VLEK if vlek else {}, product="Milan",
+           vek=f"certificates/forged-{name}.der", ask=f"certificates/forged-{given}-milan.der",
+           ark="certificates/forged-ark-milan.der", trust_emulated=None, changes=VLEK_POLICY if vlek else {})
+
+# ---- revocation ---------------------------------------------------------------------------------------------------------
+
+REQUIRED = {"revocation": "required"}
+report("crl-missing", "no revocation list, where the policy demands one", ["snp.revocation"], changes=REQUIRED)
+for name, what in {
+    "revokes-ask": "names the ASK", "revokes-ark": "names the ARK", "outdated": "has ended",
+    "not-yet-valid": "has not begun", "other-key": "is signed by another key", "other-issuer": "is another root's",
+}.items():  # fmt: skip
+    report(f"crl-{name}", f"the revocation list {what}", ["snp.revocation"], crl=f"certificates/crl-{name}.der",
+           changes=REQUIRED)
+report("crl-revokes-ask-unasked", "the relying party's own list counts without the policy, too", ["snp.revocation"],
+       crl="certificates/crl-revokes-ask.der")
+
+# ---- product ------------------------------------------------------------------------------------------------------------
+
+report("product-not-taken", "Genoa, where the policy takes Milan", ["snp.product"], changes=only("Milan"),
+       not_made=MINIMA, genuine="emulated")
+report("product-milan-cpuid", "CPUID of a Milan with the VCEK of a Genoa", ["snp.product"], {"cpuid_model": 0x01})
+report("product-turin-cpuid", "CPUID of a Turin with the VCEK of a Genoa", ["snp.product"],
+       {"cpuid_family": 0x1A, "cpuid_model": 0x02})
+report("product-unknown-cpuid", "CPUID of no known product", ["snp.product"], {"cpuid_family": 0x1B})
+report("product-venice-cpuid", "CPUID of a product without published roots", ["snp.product"],
+       {"cpuid_family": 0x1A, "cpuid_model": 0x50})
+report("product-between", "CPUID between Genoa's ranges", ["snp.product"], {"cpuid_model": 0x20})
+report("product-behind", "CPUID just behind Genoa's last range", ["snp.product"], {"cpuid_model": 0xB0})
+
+# ---- TCB ----------------------------------------------------------------------------------------------------------------
+
+for product in ("Milan", "Genoa", "Turin"):
+    for component, level in LEVELS[product].items():
+        for kind in KINDS:
+            floors = {"minimum_tcb": {product: {kind: dict(LEVELS[product])}}}
+            check = f"snp.tcb.minimum.{kind}"
+            name = f"{kind}-tcb-{component.replace('_', '-')}-{product.lower()}"
+            if kind == "reported":  # the certificate's levels are the reported ones: the demand is what differs
+                floors["minimum_tcb"][product][kind][component] = level + 1
+                report(name, f"REPORTED_TCB has {component} {level}, wanted {level + 1}", [check], product=product,
+                       changes=floors)
+                report(f"certificate-{name}", f"REPORTED_TCB has {component} {level + 1}, the certificate {level}",
+                       ["snp.tcb.certificate"], {"reported_tcb": tcb(product, **{component: level + 1})},
+                       product=product)
+            else:
+                report(name, f"{kind.upper()}_TCB has {component} {level - 1}, wanted {level}", [check],
+                       {f"{kind}_tcb": tcb(product, **{component: level - 1})}, product=product, changes=floors)
+report("launch-tcb-higher-elsewhere", "LAUNCH_TCB is a larger number with one component below its minimum",
+       ["snp.tcb.minimum.launch"], {"launch_tcb": tcb("Genoa", microcode=255, boot_loader=9)})
+report("turin-layout-for-genoa", "TCBs of a Genoa in the layout of a Turin",
+       ["snp.tcb.certificate", "snp.unknown_bits", *MINIMA],
+       {f"{kind}_tcb": bytes([0, 10, 3, 25, 0, 0, 0, 84]) for kind in KINDS})
+report("provisional-build", "committed firmware is older than the current one", ["snp.provisional_firmware"],
+       {"committed_build": 42}, changes={"provisional_firmware": False})
+report("provisional-tcb", "CURRENT_TCB is above COMMITTED_TCB", ["snp.provisional_firmware"],
+       {"current_tcb": tcb("Genoa", microcode=85)}, changes={"provisional_firmware": False})
+report("mitigation-launch", "a launch mitigation is missing, though the vector is the larger number",
+       ["snp.mitigation.launch"], {"launch_mit_vector": 0xFFFFFFFFFFFFFFFB},
+       changes={"mitigation_vector": {"launch": "0x0000000000000004"}})
+report("mitigation-current", "a current mitigation is missing", ["snp.mitigation.current"],
+       changes={"mitigation_vector": {"current": "0x0000000000000005"}})
+report("advisory-page-swap", "AMD-SB-3021 is required, and pages may be swapped", ["snp.advisories"],
+       changes={"require": ["AMD-SB-3021"]})
+
+# ---- chip ---------------------------------------------------------------------------------------------------------------
+
+report("chip-id-last-byte", "CHIP_ID differs from the VCEK's HWID in its last byte", ["snp.chip_id"],
+       {"chip_id": CHIP[:-1] + b"\x41"})
+report("chip-id-masked", "CHIP_ID is zero, where the policy does not allow it", ["snp.chip_id"], {"chip_id": b""},
+       genuine="emulated")
+report("chip-id-turin-tail", "a Turin's CHIP_ID with bytes behind the eight of its HWID", ["snp.chip_id"],
+       {"chip_id": CHIP}, product="Turin")
+report("chip-id-prefix", "a Genoa's CHIP_ID with eight bytes only", ["snp.chip_id"], {"chip_id": CHIP[:8]})
+report("chip-id-not-listed", "a chip that the policy does not list", ["snp.chip_id.allowed"],
+       changes={"chip_id": ["01" * 64]})
+
+# ---- guest --------------------------------------------------------------------------------------------------------------
+
+report("report-data", "REPORT_DATA of another question", ["binding.report_data"], {"report_data": b"\x41" * 64})
+report("report-data-zero", "REPORT_DATA is zero", ["binding.report_data"], {"report_data": b""})
+report("report-data-prefix", "only the first half of REPORT_DATA is as wanted", ["binding.report_data"],
+       {"report_data": REPORT_DATA[:32]})
+report("measurement", "another launch digest", ["snp.measurement"], {"measurement": b"\xab" * 48})
+report("measurement-zero", "launch digest of zeros", ["snp.measurement"], {"measurement": b""})
+report("host-data", "another HOST_DATA", ["snp.host_data"], changes={"host_data": "0e" * 32})
+report("report-id", "another guest of the same image", ["snp.report_id"], changes={"report_id": "2f" * 32})
+report("report-id-ma", "a migration agent is bound to the guest", ["snp.report_id_ma"], {"report_id_ma": b"\x3a" * 32},
+       changes={"report_id_ma": "none"})
+report("vmpl-1", "asked for by VMPL 1", ["snp.vmpl"], {"vmpl": 1})
+report("vmpl-0-wanted-2", "asked for by VMPL 0, where the policy wants 2", ["snp.vmpl"], changes={"vmpl": 2})
+report("vmpl-host", "asked for by the host (0xffffffff)", ["snp.vmpl"], {"vmpl": 0xFFFFFFFF})
+report("vmpl-4", "a VMPL that is none", ["snp.vmpl"], {"vmpl": 4})
+report("vmpl-256", "VMPL 256, of which a byte is 0", ["snp.vmpl"], {"vmpl": 256})
+report("debug", "the host may read the guest's memory", ["snp.policy.debug"], {"policy": bit(19)})
+report("migration-agent", "an agent may move the guest away", ["snp.policy.migration_agent"], {"policy": bit(18)})
+report("cxl", "memory outside of the package", ["snp.policy.cxl"], {"policy": bit(21)})
+for member, value, what in (
+    ("smt", False, "SMT is allowed"), ("single_socket", True, "may run on two sockets"),
+    ("aes_256_xts", True, "AES-256-XTS is not required"), ("rapl_disabled", True, "RAPL may be on"),
+    ("ciphertext_hiding", True, "ciphertext hiding is not required"), ("page_swap_disabled", True, "pages may be swapped"),
+):  # fmt: skip
+    report(f"guest-{member.replace('_', '-')}", f"guest policy: {what}", [f"snp.policy.{member}"],
+           changes={"guest_policy": {member: value}})
+report("guest-abi", "guest policy: ABI 0.0 will do, wanted 1.55", ["snp.policy.abi"],
+       changes={"guest_policy": {"abi_minimum": {"major": 1, "minor": 55}}})
+report("guest-abi-minor", "guest policy: ABI 0.255 will do, wanted 1.0", ["snp.policy.abi"],
+       {"policy": lambda value: value | 0xFF}, changes={"guest_policy": {"abi_minimum": {"major": 1, "minor": 0}}})
+report("platform-ecc", "the platform has no ECC", ["snp.platform_info.ecc"], {"platform_info": without(2)})
+report("platform-alias-check", "the platform's alias check is not complete",
+       ["snp.platform_info.alias_check_complete"], {"platform_info": without(5)})
+for member, value in (("smt", False), ("tsme", True), ("rapl_disabled", True), ("ciphertext_hiding", True), ("tio", True)):
+    report(f"platform-{member.replace('_', '-')}", f"platform: {member} is not {json.dumps(value)}",
+           [f"snp.platform_info.{member}"], changes={"platform_info": {member: value}})
+for field, index in (("policy", 26), ("policy", 63), ("platform_info", 6), ("platform_info", 63), ("key_info", 5),
+                     ("reserved_04c", 31), ("reserved_18b", 167), ("reserved_1eb", 7), ("reserved_1ef", 7),
+                     ("reserved_208", 0), ("current_tcb", 16), ("launch_tcb", 47)):
+    report(f"unknown-{field.replace('_', '-')}-{index}", f"bit {index} of {field} is set, which nobody has described",
+           ["snp.unknown_bits"], {field: bit(index)})
+report("policy-bit-17", "guest policy bit 17 is 0, and must be 1", ["snp.unknown_bits"], {"policy": without(17)})
+ID = {"id_key_digest": "1c" * 48}
+report("id-key", "another ID key", ["snp.id_key_digest"], changes={"id_key_digest": "1b" * 48})
+report("author-key", "another author key", ["snp.author_key_digest"], changes={"author_key_digest": "ad" * 48})
+report("author-key-not-enabled", "the author key's digest without AUTHOR_KEY_EN", ["snp.author_key_digest"],
+       {"key_info": 0}, changes={"author_key_digest": "ac" * 48})
+report("family-id", "another FAMILY_ID", ["snp.family_id"], changes={**ID, "family_id": "f2" * 16})
+report("image-id", "another IMAGE_ID", ["snp.image_id"], changes={**ID, "image_id": "1e" * 16})
+report("guest-svn", "an older GUEST_SVN", ["snp.guest_svn"], changes={**ID, "guest_svn_minimum": 8})
+
+# ---- evidence: a report with claims and a connection --------------------------------------------------------------------
+
+
+def stored(name, what, expected, claim_bytes=None, change=None, not_made=(), changes=None, **wanted):
+    claim_bytes = claims() if claim_bytes is None else claim_bytes
+    raw = base_report("Genoa")
+    put(raw, "report_data", hashlib.sha512(claim_bytes).digest())
+    data = evidence(signed(raw), claim_bytes, table(file_of("certificates/vcek-genoa.der"), file_of("certificates/ask.der")))
+    if change:
+        data = change(data)
+    path = next((path for path, old in files.items() if old == data and path.startswith("evidence/")), None)
+    if path is None:
+        path = f"evidence/{name}.cbor"
+        files[path] = data
+    genuine = "no" if expected == ["evidence.format"] else "emulated"
+    entry(name, what, expected, evidence=path, ask=None, changes=changes, not_made=not_made, genuine=genuine,
+          **{"nonce": NONCE.hex(), "exporter": EXPORTER.hex(), "key": (KEY[0] + KEY[1]).hex(), **wanted})
+
+
+CONNECTION = ["binding.report_data", "binding.nonce", "binding.exporter", "binding.key"]
+CLAIMS = ["claims.runtime_log", "claims.manifest", "claims.ak"]
+NO_EVIDENCE = ["claims.format", "snp.format", *CONNECTION, *CLAIMS, *NO_REPORT]
+NO_EVIDENCE = sorted(set(NO_EVIDENCE))
+stored("good-evidence", "accepted: evidence of one connection", [])
+stored("evidence-trailing", "one byte behind the evidence", ["evidence.format"], change=lambda data: data + b"\0",
+       not_made=NO_EVIDENCE)
+stored("evidence-truncated", "the last byte of the evidence is missing", ["evidence.format"],
+       change=lambda data: data[:-1], not_made=NO_EVIDENCE)
+stored("evidence-other-type", "another program's evidence", ["evidence.format"],
+       change=lambda data: data.replace(b"tag:cvmin,2026:evidence", b"tag:cvmin,2027:evidence"), not_made=NO_EVIDENCE)
+stored("claims-trailing", "a byte behind the claims, which REPORT_DATA covers", ["claims.format"], claims() + b"\0",
+       not_made=CONNECTION + CLAIMS)
+stored("claims-other-profile", "claims of another profile, which REPORT_DATA covers", ["claims.format"],
+       claims().replace(b"tag:cvmin,2026:1", b"tag:cvmin,2026:2"), not_made=CONNECTION + CLAIMS)
+stored("claims-changed", "claims that REPORT_DATA does not cover", ["binding.report_data"],
+       change=lambda data: data.replace(EXPORTER, b"\x34" * 32), exporter=(b"\x34" * 32).hex())
+stored("nonce", "evidence for another nonce", ["binding.nonce"], nonce=(b"\x5b" * 32).hex())
+stored("nonce-prefix", "a nonce that begins as the wanted one", ["binding.nonce"], nonce=(b"\x5a" * 33).hex())
+stored("exporter", "evidence of another connection", ["binding.exporter"], exporter=(b"\x34" * 32).hex())
+stored("exporter-null", "evidence of no connection", ["binding.exporter"], claims(exporter=None))
+stored("key", "evidence of an agent with another key", ["binding.key"], key=(KEY[0] + b"\x23" * 48).hex())
+stored("manifest-missing", "no manifest, where the policy demands one", ["claims.manifest"],
+       changes={"manifest": "77" * 32})
+stored("manifest", "another manifest", ["claims.manifest"], claims(manifest=b"\x78" * 32), changes={"manifest": "77" * 32})
+
+
+# ---- real reports of real hardware --------------------------------------------------------------------------------------
+
+
+def real(name, what, expected, folder, policy, vek="vcek.der", changes=None, report=None, **members):
+    raw = file_of(f"../{folder}/report.bin") if report is None else report
+    path = f"../{folder}/report.bin"
+    if report is not None:
+        path = f"reports/{name}.bin"
+        files[path] = raw
+    members.setdefault("vek", f"../{folder}/{vek}")
+    members.setdefault("genuine", "no" if NOT_GENUINE & set(expected) else "amd")
+    entry(name, what, expected, report=path, policy=f"../../../policies/{policy}.json", changes=changes,
+          **{"trust_emulated": None, "ask": None, "time": "2025-10-01T00:00:00Z", "report_data": raw[0x50:0x90].hex(),
+             "measurement": [raw[0x90:0xC0].hex()], **members})
+
+
+ROOTS = "../../../host-tools/appraise/roots"
+MILAN, GENOA, TURIN = "oak/milan-v3-oc-release", "oak/genoa-v5-oc-mitvector", "oak/turin-v5-oc"
+AWS = "trustee/milan-v3-vlek-aws-vmpl1"
+skip_tcb = {kind: "skip" for kind in KINDS}
+AWS_POLICY = {
+    "signing_key": ["vlek"], "vmpl": 1, "csp_id": ["CN=cc-us-east-2.amazonaws.com"], "masked_chip_id": True, "require": "skip",
+    "minimum_tcb": {"Milan": skip_tcb}, "provisional_firmware": "skip",
+    "platform_info": {"ecc": "skip", "alias_check_complete": "skip"},
+}  # fmt: skip
+real("real-milan", "accepted: a real Milan", [], MILAN, "milan")
+real("real-genoa", "accepted: a real Genoa", [], GENOA, "genoa")
+real("real-turin", "accepted: a real Turin", [], TURIN, "turin")
+for folder, policy in ((MILAN, "milan"), (GENOA, "genoa"), (TURIN, "turin")):
+    raw = bytearray(file_of(f"../{folder}/report.bin"))
+    raw[0x2A0] ^= 1
+    real(f"real-{policy}-signature", f"a real {policy.title()}, one bit of its signature flipped", ["snp.signature"],
+         folder, policy, report=bytes(raw))
+real("real-swapped-vcek", "a real Milan with the VCEK of another real Milan",
+     ["snp.signature", "snp.tcb.certificate", "snp.chip_id"], MILAN, "milan", vek="../../trustee/milan-v2-azure-policy1f/vcek.der")
+real("real-vlek", "accepted: a real VLEK, at VMPL 1", [], AWS, "milan", vek="vlek.der", changes=AWS_POLICY)
+real("real-vlek-under-ask", "a real VLEK with AMD's ASK instead of its ASVK", ["snp.chain"], AWS, "milan",
+     vek="vlek.der", changes=AWS_POLICY, ask=f"{ROOTS}/ask_milan.der")
+real("real-vcek-under-asvk", "a real VCEK with AMD's ASVK instead of its ASK", ["snp.chain"], MILAN, "milan",
+     ask=f"{ROOTS}/asvk_milan.der")
+real("real-other-product-ask", "a real Milan's VCEK with AMD's ASK for Genoa", ["snp.chain"], MILAN, "milan",
+     ask=f"{ROOTS}/ask_genoa.der")
+real("real-foreign-root", "a real Milan with a root that is not AMD's", ["snp.chain"], MILAN, "milan",
+     ark="certificates/forged-ark-milan.der")
+real("real-vmpl-1", "a real report of VMPL 1, where the policy wants 0", ["snp.vmpl"], AWS, "milan", vek="vlek.der",
+     changes={**AWS_POLICY, "vmpl": 0})
+real("real-as-turin", "a real Milan under a policy for Turin", ["snp.product", "snp.version"], MILAN, "turin",
+     not_made=MINIMA, changes={"report_versions": [5]}, genuine="amd")
+
+
+def main():
+    index = {
+        "schema": 1,
+        "description": "Ways in which an SEV-SNP report can be wrong, one per entry, and some that are right. See "
+                       "docs/negative-corpus.md. Made by make.py.",
+        "entries": entries,
+    }
+    files["index.json"] = (json.dumps(index, indent=1) + "\n").encode()
+    stale = []
+    for folder in ("reports", "evidence"):
+        os.makedirs(os.path.join(HERE, folder), exist_ok=True)
+        for name in os.listdir(os.path.join(HERE, folder)):
+            if f"{folder}/{name}" not in files:
+                stale.append(f"{folder}/{name}")
+    if sys.argv[1:] == ["--check"]:
+        for path, data in files.items():
+            full = os.path.join(HERE, path)
+            if not os.path.exists(full) or open(full, "rb").read() != data:
+                stale.append(path)
+        for path in stale:
+            print(f"{path} is not what make.py makes", file=sys.stderr)
+        print(f"{len(entries)} entries, {len(files)} files")
+        return 1 if stale else 0
+    for path in stale:
+        os.remove(os.path.join(HERE, path))
+    for path, data in files.items():
+        open(os.path.join(HERE, path), "wb").write(data)
+    print(f"{len(entries)} entries, {len(files)} files, {len(files['index.json'])} bytes of index")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
