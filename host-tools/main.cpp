@@ -25,6 +25,7 @@ static constexpr Command table[] = {
     {"certs", "fetch AMD's certificates and lists, bundle them for offline use", cmd_certs},
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
+    {"policy", "make, check and explain appraisal policies", cmd_policy},
     {"show", "print a report, certificate, list, claims or evidence", cmd_show},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},
     {"completion", "print a completion script for bash", cmd_completion},

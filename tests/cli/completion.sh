@@ -21,6 +21,8 @@ expect() {
 expect measure me
 expect --vcpu-type measure --vc
 expect --timeout boot --t
+expect explain policy e
+expect --skip-all policy init --s
 expect keygen key
 expect --author-key sign --au
 expect --id-block boot --id

@@ -1,6 +1,7 @@
 // Any bytes as a policy: refused with the name of each wrong member, or a policy that allows something in writing. And as
 // advisories: refused, or floors that a report can miss.
 #include "host-tools/appraise/advisories.hpp"
+#include "host-tools/appraise/policy_text.hpp"
 
 #include <cstdlib>
 
@@ -27,6 +28,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
             std::abort();
         return 0;
     }
+    for (const PolicyLine &line : explain_policy(parse_json(text, "policy").value()))
+        if (line.meaning.empty())
+            std::abort();
     if (policy->products.empty() || policy->report_versions.empty() || policy->signing_keys.empty() || policy->vmpl > 3)
         std::abort();
     return 0;
