@@ -18,7 +18,7 @@ Sha512Digest sha512(ByteView bytes);
 class Sha256Stream {
   public:
     Sha256Stream();
-    ~Sha256Stream(); // wipes the state
+    ~Sha256Stream();                              // wipes the state
     Sha256Stream(const Sha256Stream &) = default; // goes on from the same state
     Sha256Stream &operator=(const Sha256Stream &) = delete;
     void update(ByteView bytes);
