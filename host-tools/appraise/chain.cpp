@@ -1,8 +1,8 @@
 #include "host-tools/appraise/chain.hpp"
 
 #include "amd_roots.hpp"
+#include "host-tools/appraise/rsa_pss.hpp"
 
-#include <mbedtls/md.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
 
@@ -167,10 +167,7 @@ static Problem check_signature(const std::string &what, ByteView der, const X509
     if (!is_rsa_4096(signer.get().pk))
         return ChainProblem{signer.subject_name() + " has a key of another kind", "RSA-4096"};
     const Sha384Digest digest = sha384(parts->tbs);
-    const mbedtls_pk_rsassa_pss_options options{.mgf1_hash_id = MBEDTLS_MD_SHA384, .expected_salt_len = 48};
-    auto &pk = const_cast<mbedtls_pk_context &>(signer.get().pk); // verifying does not change it
-    if (mbedtls_pk_verify_ext(MBEDTLS_PK_RSASSA_PSS, &options, &pk, MBEDTLS_MD_SHA384, u8(ByteView{digest}),
-                              digest.size(), u8(parts->signature), parts->signature.size()) != 0)
+    if (!verify_rsa_pss(*mbedtls_pk_rsa(signer.get().pk), digest, parts->signature))
         return ChainProblem{"the signature of " + what + " does not verify", "signed by " + signer.subject_name()};
     return std::nullopt;
 }
