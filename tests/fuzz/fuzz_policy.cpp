@@ -1,5 +1,5 @@
-// Any bytes as a policy: refused with the name of each wrong member, or a policy that allows something in writing. And as
-// advisories: refused, or floors that a report can miss.
+// Any bytes as a policy: refused with the name of each wrong member, or a policy that allows something in writing. And
+// as advisories: refused, or floors that a report can miss.
 #include "host-tools/appraise/advisories.hpp"
 #include "host-tools/appraise/policy_text.hpp"
 

@@ -266,6 +266,12 @@ static const std::vector<std::pair<std::string, Change>> &one_thing_wrong() {
         {"snp.unknown_bits", [](Case &c) { c.report.platform_info |= 0x40; }},
         {"snp.unknown_bits", [](Case &c) { c.report.policy &= ~(std::uint64_t{1} << 17); }}, // must be one
         {"snp.unknown_bits", [](Case &c) { c.report.policy |= std::uint64_t{1} << 26; }},
+        {"snp.unknown_bits", // a field that version 4 has not
+         [](Case &c) {
+             c.report.version = 4;
+             c.report.launch_mit_vector = 0;
+             c.want.policy.report_versions = {4};
+         }},
         {"snp.unknown_bits", [](Case &c) { c.report.key_info |= 0x20; }},
         {"snp.unknown_bits", [](Case &c) { c.report.current_tcb |= 0xff0000; }},
         {"snp.unknown_bits", [](Case &c) { c.before_signing = [](Bytes &b) { b[0x18b] = std::byte{1}; }; }},
@@ -385,6 +391,12 @@ static void appraise_accepts_what_a_policy_names(void **) {
              c.report.version = 9;
              c.report.cpuid_family = 0x77;
              c.want.policy.report_versions = {9};
+         }},
+        {"versions 3 and 4, without the fields of 5",
+         [](Case &c) {
+             c.report.version = 4;
+             c.report.launch_mit_vector = c.report.current_mit_vector = 0;
+             c.want.policy.report_versions = {3, 4};
          }},
         {"version 2 without CPUID bytes",
          [](Case &c) {
