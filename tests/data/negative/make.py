@@ -518,6 +518,8 @@ for name, what in {
 }.items():  # fmt: skip
     report(f"crl-{name}", f"the revocation list {what}", ["snp.revocation"], crl=f"certificates/crl-{name}.der",
            changes=REQUIRED)
+report("crl-too-old", "the revocation list is older than the policy allows", ["snp.revocation"],
+       crl="certificates/crl-good.der", changes={"revocation": {"maximum_age_days": 30}})
 report("crl-revokes-ask-unasked", "the relying party's own list counts without the policy, too", ["snp.revocation"],
        crl="certificates/crl-revokes-ask.der")
 
@@ -727,6 +729,17 @@ real("real-vmpl-1", "a real report of VMPL 1, where the policy wants 0", ["snp.v
      changes={**AWS_POLICY, "vmpl": 0})
 real("real-as-turin", "a real Milan under a policy for Turin", ["snp.product", "snp.version"], MILAN, "turin",
      not_made=MINIMA, changes={"report_versions": [5]}, genuine="amd")
+
+LENIENT = {
+    "report_versions": [2], "masked_chip_id": True, "require": "skip", "report_id_ma": "skip",
+    "guest_policy": {"debug": "skip"}, "platform_info": {"ecc": "skip", "alias_check_complete": "skip"},
+}  # fmt: skip
+for product, folder, also, missing in (
+    ("Milan", "forged-chain-Milan-B1", [], ()), ("Turin", "forged-chain-Turin-B0", ["snp.signing_key"], NO_VEK),
+):  # fmt: skip
+    real(f"foreign-{folder}", "another project's forged chain under AMD's names", ["snp.chain", *also],
+         f"negative/{folder}", product.lower(), changes={**LENIENT, "minimum_tcb": {product: skip_tcb}},
+         ask=f"{folder}/ask.der", ark=f"{folder}/ark.der", not_made=missing)
 
 
 def main():
