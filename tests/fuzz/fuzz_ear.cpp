@@ -34,7 +34,7 @@ static const Expectations &expectations() { // those of the entry good-evidence 
     return wanted;
 }
 
-static void check(const Appraisal &appraisal) {
+static void check(const Appraisal &appraisal, bool sign) {
     static P384PrivateKey key;
     static const bool ready =
         key.parse(fuzz::data_file("negative/certificates/vek-key.der"), system_random, nullptr, "fuzz").has_value();
@@ -53,13 +53,15 @@ static void check(const Appraisal &appraisal) {
         if (submodule[profile == EarProfile::ietf ? "ear_status" : "ear.status"] != "contraindicated")
             std::abort();
     }
-    const auto token = sign_jwt(*ear_claims(appraisal, wanted, EarProfile::ietf, wanted.now), key);
-    if (!token || std::ranges::count(*token, '.') != 2)
-        std::abort();
-    for (const char c : *token)
-        if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' &&
-            c != '.')
+    if (sign) {
+        const auto token = sign_jwt(*ear_claims(appraisal, wanted, EarProfile::ietf, wanted.now), key);
+        if (!token || std::ranges::count(*token, '.') != 2)
             std::abort();
+        for (const char c : *token)
+            if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' &&
+                c != '.')
+                std::abort();
+    }
     const std::string page = verdict_html(appraisal, wanted);
     if (!page.starts_with("<!") || page.contains("<script") || page.contains('\0'))
         std::abort();
@@ -70,6 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     static const Bytes ask = fuzz::data_file("negative/certificates/ask.der");
     static const Bytes table = encode_cert_table({.vcek = vcek, .vlek = {}, .ask = ask, .ark = {}, .crl = {}});
     const ByteView input = std::as_bytes(std::span{data, size});
-    check(size == snp_report_size ? appraise_report(input, table, expectations()) : appraise(input, expectations()));
+    // a signature takes longer than all the rest, and knows nothing of what it signs
+    check(size == snp_report_size ? appraise_report(input, table, expectations()) : appraise(input, expectations()),
+          size != 0 && data[size - 1] % 32 == 0);
     return 0;
 }
