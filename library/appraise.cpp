@@ -1,9 +1,9 @@
-// The C interface of host-tools/appraise. Checks what a caller in another language can get wrong, and turns results into
-// status codes and exceptions into one. It judges nothing itself.
+// The C interface of host-tools/appraise. Checks what a caller in another language can get wrong, and turns results
+// into status codes and exceptions into one. It judges nothing itself.
+#include "host-tools/appraise/appraise.hpp"
 #include "common/cert_table.hpp"
 #include "common/evidence.hpp"
 #include "common/protocol.hpp"
-#include "host-tools/appraise/appraise.hpp"
 #include "host-tools/appraise/verdict.hpp"
 
 #include <cvmin/appraise.h>
@@ -230,8 +230,7 @@ OrFailure<Answer> appraise_for(const Options *given) {
 
 // ---- the boundary ---------------------------------------------------------------------------------------------
 
-int call(const Options *options, char *verdict, std::size_t *verdict_size, char *text,
-         std::size_t text_size) noexcept {
+int call(const Options *options, char *verdict, std::size_t *verdict_size, char *text, std::size_t text_size) noexcept {
     const auto say = [&](int status, const char *why) {
         if (text && text_size != 0)
             std::snprintf(text, text_size, "%s", why);

@@ -17,10 +17,10 @@ Result<void> verify_report_signature(ByteView raw, const PublicKey &key) {
         return fail(raw.size() < snp_report_size ? Errc::truncated : Errc::trailing, "snp_report", raw.size());
     P384Signature signature;
     const MutableBytes scalars{signature};
-    CVMIN_CHECK(read_scalar(scalars.first(p384_scalar_size), report_field::signature_r::view(raw),
-                            "snp_report.signature.r"));
-    CVMIN_CHECK(read_scalar(scalars.last(p384_scalar_size), report_field::signature_s::view(raw),
-                            "snp_report.signature.s"));
+    CVMIN_CHECK(
+        read_scalar(scalars.first(p384_scalar_size), report_field::signature_r::view(raw), "snp_report.signature.r"));
+    CVMIN_CHECK(
+        read_scalar(scalars.last(p384_scalar_size), report_field::signature_s::view(raw), "snp_report.signature.s"));
     return verify_p384(key, sha384(raw.first(snp_report_signed_size)), signature, "snp_report.signature");
 }
 

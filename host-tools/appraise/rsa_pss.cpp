@@ -47,12 +47,11 @@ bool verify_rsa_pss(const mbedtls_rsa_context &key, const Sha384Digest &digest, 
         return false;
     const Key rsa = key_of(key);
     ByteArray<modulus_size> padded;
-    const bool holds =
-        rsa &&
-        RSA_public_decrypt(static_cast<int>(signature.size()), u8(signature), u8(MutableBytes{padded}), rsa.get(),
-                           RSA_NO_PADDING) == static_cast<int>(modulus_size) &&
-        RSA_verify_PKCS1_PSS_mgf1(rsa.get(), u8(ByteView{digest}), EVP_sha384(), EVP_sha384(), u8(ByteView{padded}),
-                                  salt_size) == 1;
+    const bool holds = rsa &&
+                       RSA_public_decrypt(static_cast<int>(signature.size()), u8(signature), u8(MutableBytes{padded}),
+                                          rsa.get(), RSA_NO_PADDING) == static_cast<int>(modulus_size) &&
+                       RSA_verify_PKCS1_PSS_mgf1(rsa.get(), u8(ByteView{digest}), EVP_sha384(), EVP_sha384(),
+                                                 u8(ByteView{padded}), salt_size) == 1;
     ERR_clear_error();
     return holds;
 }

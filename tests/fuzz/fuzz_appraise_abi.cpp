@@ -19,9 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         at += length;
         return out;
     };
-    const auto length = [&](std::size_t index) {
-        return static_cast<std::size_t>(data[index] | data[index + 1] << 8);
-    };
+    const auto length = [&](std::size_t index) { return static_cast<std::size_t>(data[index] | data[index + 1] << 8); };
     static const std::uint8_t fixed[96] = {1};
     cvmin_appraise_options options = CVMIN_APPRAISE_OPTIONS_INIT;
     const bool report = (flags & 1) == 0;

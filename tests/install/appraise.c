@@ -1,4 +1,5 @@
-/* A user of the installed C interface: appraises a report under a policy and prints the verdict, or why there is none. */
+/* A user of the installed C interface: appraises a report under a policy and prints the verdict, or why there is none.
+ */
 #include <cvmin/appraise.h>
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 // Verification of ECDSA on P-384: the host's implementation and the guest's give the same verdict, and it is the right
-// one, on good signatures, on every bit of one changed, and on the edge values that implementations were found wrong at.
+// one, on good signatures, on every bit of one changed, and on the edge values that implementations were found wrong
+// at.
 #include "tests/unit/cmocka.hpp"
 
 #include "common/p384.hpp"
@@ -100,11 +101,12 @@ void verify_p384_accepts_published_signatures(void **) {
     // the other signature of the same message
     both(known_key(), known_digest(), signature(known_r(), minus(scalar(order), known_s())), std::nullopt);
     // RFC 6979, A.2.6, message "test"
-    both(known_key(), sha384(as_bytes(std::string_view{"test"})),
-         signature(
-             scalar("8203b63d3c853e8d77227fb377bcf7b7b772e97892a80f36ab775d509d7a5feb0542a7f0812998da8f1dd3ca3cf023db"),
-             scalar("ddd0760448d42d8a43af45af836fce4de8be06b485e9b61b827c2f13173923e06a739f040649a667bf3b828246baa5a5")),
-         std::nullopt);
+    both(
+        known_key(), sha384(as_bytes(std::string_view{"test"})),
+        signature(
+            scalar("8203b63d3c853e8d77227fb377bcf7b7b772e97892a80f36ab775d509d7a5feb0542a7f0812998da8f1dd3ca3cf023db"),
+            scalar("ddd0760448d42d8a43af45af836fce4de8be06b485e9b61b827c2f13173923e06a739f040649a667bf3b828246baa5a5")),
+        std::nullopt);
     both(known_key(), sha384(as_bytes(std::string_view{"test"})), signature(known_r(), known_s()), Errc::mismatch);
 }
 
@@ -154,7 +156,8 @@ void verify_p384_refuses_keys_that_are_no_points(void **) {
     both({number(1), number(1)}, known_digest(), good, Errc::unsupported);
     // the point's coordinates plus the prime: another encoding of it
     PublicKey zero_x{number(0), {}};
-    zero_x.y = scalar("3cf99ef04f51a5ea630ba3f9f960dd593a14c9be39fd2bd215d3b4b08aaaf86bbf927f2c46e52ab06fb742b8850e521e");
+    zero_x.y =
+        scalar("3cf99ef04f51a5ea630ba3f9f960dd593a14c9be39fd2bd215d3b4b08aaaf86bbf927f2c46e52ab06fb742b8850e521e");
     both(zero_x, known_digest(), good, Errc::mismatch); // (0, sqrt(b)) is on the curve
     both({p, zero_x.y}, known_digest(), good, Errc::unsupported);
     // of two faults the key's counts first
