@@ -71,7 +71,7 @@ static bool refused_with_each_flip(const RealReport &real, bool of_certificate, 
     return refused;
 }
 
-// Processes and not threads: mbedTLS keeps what it computed of a public key in the key.
+// Processes and not threads: nothing is shared, whatever the libraries below keep in a key.
 static bool refused_in_all_processes(const RealReport &real, bool all_bits) {
     const unsigned processes = static_cast<unsigned>(std::clamp(sysconf(_SC_NPROCESSORS_ONLN), 1L, 8L));
     std::vector<pid_t> children;
