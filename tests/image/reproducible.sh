@@ -17,7 +17,7 @@ for file in bzImage initrd.zst cmdline OVMF.fd agent reference-values.json refer
 done
 modes() { (cd "$1" && stat -c '%a %n' . ./* | sort); }
 [ "$(modes "$work/a/out")" = "$(modes "$b/out")" ] || broken "modes differ: $(modes "$work/a/out") $(modes "$b/out")"
-[ "$(modes "$work/a/out" | wc -l)" = 8 ] || broken "not seven files: $(modes "$work/a/out")"
+[ "$(modes "$work/a/out" | wc -l)" = 9 ] || broken "not eight files and their directory: $(modes "$work/a/out")"
 ! grep -qaF "$work" "$work"/a/out/* || broken "the path of the build is in the image"
 echo "agent, initramfs, reference values, image.json: same bytes"
 
