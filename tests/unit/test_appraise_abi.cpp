@@ -266,6 +266,7 @@ void appraise_runs_in_many_threads(void **) {
     std::atomic<int> accepted = 0, refused = 0;
     {
         std::vector<std::jthread> threads;
+        threads.reserve(8);
         for (int i = 0; i < 8; ++i)
             threads.emplace_back([&, i] {
                 Bytes report = real().report;
