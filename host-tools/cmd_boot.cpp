@@ -1,5 +1,6 @@
 // cvmin boot: plans a CVM, has a supervisor start it, and waits until its agent answers. What it started it also
 // removes when the agent does not answer, or when it is interrupted.
+#include "host-tools/base/text.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/session/session.hpp"
 #include "qemu/boot.hpp"
@@ -61,9 +62,9 @@ Explained<std::uint64_t> parse_policy(const std::string &text) {
 // ------------------------------------------------------------------------------------------
 
 Json to_json(const response::Hello &hello) {
-    return {{"version", hello.version},   {"agent", printable(hello.agent)},
+    return {{"version", hello.version},   {"agent", printable_text(hello.agent)},
             {"start_us", hello.start_us}, {"listening_us", hello.listening_us},
-            {"ready_us", hello.ready_us}, {"report_source", printable(hello.report_source)}};
+            {"ready_us", hello.ready_us}, {"report_source", printable_text(hello.report_source)}};
 }
 
 // Hello over TLS, tried until the deadline. The JSON is {"agent": ...} or {"error": text}.

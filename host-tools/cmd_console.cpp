@@ -1,5 +1,6 @@
 // cvmin console: what the guest wrote to its serial console. A guest is not trusted with a terminal: other bytes than
 // text are escaped, unless --raw is given.
+#include "host-tools/base/text.hpp"
 #include "host-tools/cli.hpp"
 #include "qemu/supervisor.hpp"
 #include "qemu/vm.hpp"
@@ -17,7 +18,7 @@ static constexpr std::size_t max_part = 2u << 20; // the supervisor keeps two pa
 static constexpr std::chrono::milliseconds follow_interval{100};
 
 static void print(ByteView bytes, bool raw) {
-    const std::string text = raw ? std::string{as_text(bytes)} : printable(as_text(bytes));
+    const std::string text = raw ? std::string{as_text(bytes)} : printable_text(as_text(bytes));
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
 }
@@ -77,7 +78,7 @@ int cmd_console(int argc, char **argv) {
         const auto now = read_file(vm->directory / vm_file::console, max_part);
         const std::string text =
             (before ? std::string{as_text(*before)} : "") + (now ? std::string{as_text(*now)} : "");
-        print_json({{"schema", 1}, {"name", vm->name}, {"text", printable(text)}});
+        print_json({{"schema", 1}, {"name", vm->name}, {"text", printable_text(text)}});
         return Exit::ok;
     }
     if (before)

@@ -1,5 +1,6 @@
 // cvmin corim: shows, creates, signs and verifies reference values in CoRIM form. The format is host-tools/corim's.
 #include "host-tools/base/os.hpp"
+#include "host-tools/base/text.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/corim/corim.hpp"
 #include "host-tools/reference.hpp"
@@ -120,13 +121,13 @@ std::string values_text(const corim::Measurement &measurement) {
     std::string text;
     const auto add = [&](const std::string &value) { text += (text.empty() ? "" : ", ") + value; };
     if (!measurement.version.empty())
-        add("version " + printable(measurement.version));
+        add("version " + printable_line(measurement.version));
     if (measurement.svn)
         add((measurement.svn->minimum ? "at least " : "") + std::to_string(measurement.svn->value));
     for (const corim::Digest &digest : measurement.digests)
         add((digest.algorithm == corim::digest_sha384 ? std::string{"sha-384"}
              : digest.algorithm != 0                  ? "algorithm " + std::to_string(digest.algorithm)
-                                                      : printable(digest.algorithm_text)) +
+                                                      : printable_line(digest.algorithm_text)) +
             " " + hex(digest.value));
     if (measurement.raw)
         add(hex(*measurement.raw));
@@ -138,10 +139,10 @@ std::string values_text(const corim::Measurement &measurement) {
 }
 
 void print_text(const corim::Corim &corim) {
-    std::printf("CoRIM %s\nprofile %s\n", printable(corim.id).c_str(), corim.profile.c_str());
+    std::printf("CoRIM %s\nprofile %s\n", printable_line(corim.id).c_str(), corim.profile.c_str());
     if (corim.signature)
         std::printf("signed, it says, by %s (cvmin corim verify checks that)\n",
-                    printable(corim.signature->signer_name).c_str());
+                    printable_line(corim.signature->signer_name).c_str());
     else
         std::puts("not signed");
     if (corim::is_debug_image(corim))
@@ -152,12 +153,12 @@ void print_text(const corim::Corim &corim) {
                 corim.other_tags != 0 ? (", and " + std::to_string(corim.other_tags) + " that are no CoMID").c_str()
                                       : "");
     for (const corim::Comid &comid : corim.tags) {
-        std::printf("\n%s\n", printable(corim::describe_launch(comid.id)).c_str());
+        std::printf("\n%s\n", printable_line(corim::describe_launch(comid.id)).c_str());
         for (const corim::Reference &reference : comid.references) {
             const corim::Environment &environment = reference.environment;
             std::printf("  environment %s%s\n",
-                        printable(environment.class_id.empty() ? environment.vendor + " " + environment.model
-                                                               : environment.class_id)
+                        printable_line(environment.class_id.empty() ? environment.vendor + " " + environment.model
+                                                                    : environment.class_id)
                             .c_str(),
                         environment.has_more ? ", and more" : "");
             for (const corim::Measurement &measurement : reference.measurements) {
@@ -278,14 +279,14 @@ int verify(const Args &args) {
         if (!found)
             return verdict(args, std::move(result), to_string(found.error()));
         if (const auto difference = corim::first_difference(*found, wanted->launches))
-            return verdict(args, std::move(result), printable(*difference));
+            return verdict(args, std::move(result), printable_line(*difference));
         if (corim::is_debug_image(*parsed) != wanted->debug)
             return verdict(args, std::move(result), "does not say of the image whether it is a debug image");
     }
     if (!args.json) {
         if (parsed->signature)
             std::printf("%s: signed by %s: the signature holds\n", args.file.c_str(),
-                        printable(parsed->signature->signer_name).c_str());
+                        printable_line(parsed->signature->signer_name).c_str());
         if (!args.image.empty())
             std::printf("%s: %zu launches, each as %s gives it\n", args.file.c_str(), parsed->tags.size(),
                         args.image.c_str());

@@ -3,6 +3,7 @@
 #include "host-tools/appraise/policy_text.hpp"
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/base/os.hpp"
+#include "host-tools/base/text.hpp"
 #include "host-tools/cli.hpp"
 
 #include <cerrno>
@@ -48,7 +49,7 @@ Json problem_json(const PolicyError &problem) {
     const std::string text = to_string(problem);
     const bool named = !problem.member.empty();
     return {{"path", named ? "$." + problem.member : "$"},
-            {"problem", printable(named ? text.substr(problem.member.size() + 2) : text)}};
+            {"problem", printable_line(named ? text.substr(problem.member.size() + 2) : text)}};
 }
 
 int check(const Args &args) {
@@ -67,7 +68,7 @@ int check(const Args &args) {
     else
         for (const Json &problem : problems)
             report_error(command, Exit::bad_input,
-                         args.file + ": " + printable(problem["path"].get<std::string>()) + ": " +
+                         args.file + ": " + printable_line(problem["path"].get<std::string>()) + ": " +
                              problem["problem"].get<std::string>());
     return policy ? Exit::ok : Exit::bad_input;
 }
@@ -78,9 +79,10 @@ void print_lines(const std::vector<PolicyLine> &lines, bool skipped) {
         if (line.skipped != skipped)
             continue;
         const std::string value = skipped ? "" : " = " + line.value;
-        std::printf("  %s\n      %s\n", printable(line.path + value).c_str(), printable(line.meaning).c_str());
+        std::printf("  %s\n      %s\n", printable_line(line.path + value).c_str(),
+                    printable_line(line.meaning).c_str());
         if (!skipped && !line.reason.empty() && line.reason != reason)
-            std::printf("      why: %s\n", printable(line.reason).c_str());
+            std::printf("      why: %s\n", printable_line(line.reason).c_str());
         reason = line.reason;
     }
 }
@@ -91,7 +93,7 @@ int explain_file(const Args &args) {
         return report_error(command, text.error(), args.file);
     if (const auto policy = parse_policy(*text); !policy) // a policy that says nothing cannot be said in words
         return report_error(command, Exit::bad_input,
-                            args.file + ": " + printable(to_string(policy.error())) + "; see cvmin policy check");
+                            args.file + ": " + printable_line(to_string(policy.error())) + "; see cvmin policy check");
     const auto json = parse_json(*text, "policy");
     if (!json)
         return report_error(command, json.error(), args.file);

@@ -1,4 +1,5 @@
 #include "host-tools/reference.hpp"
+#include "host-tools/base/text.hpp"
 
 #include "host-tools/base/mbed.hpp"
 #include "host-tools/base/os.hpp"
@@ -60,7 +61,7 @@ Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
             return std::unexpected(public_key.error());
         if (const auto verified = corim::verify_signature(*file, *public_key, now); !verified)
             return explain(verified.error(), path.string());
-        out.source = path.string() + ", signed by " + printable(parsed->signature->signer_name);
+        out.source = path.string() + ", signed by " + printable_line(parsed->signature->signer_name);
     }
     if (!corim::holds_at(parsed->validity, now))
         return explain(Errc::out_of_range, path.string() + ": is not valid at this time");
@@ -85,7 +86,7 @@ void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteVie
             continue;
         if (report && corim::meets(*report, launch)) {
             wanted.measurements = {launch.digest};
-            wanted.measurement_source = reference.source + ", " + printable(corim::describe_launch(launch.tag_id));
+            wanted.measurement_source = reference.source + ", " + printable_line(corim::describe_launch(launch.tag_id));
             return;
         }
         digest_only = digest_only || (report && report->measurement == launch.digest);

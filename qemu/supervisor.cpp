@@ -1,5 +1,6 @@
 // One VM's supervisor: launch, then an event loop over QEMU, the vsock device, the guest's requests and our signals.
 #include "qemu/supervisor.hpp"
+#include "host-tools/base/text.hpp"
 
 #include "qemu/child.hpp"
 #include "qemu/emulated_sp.hpp"
@@ -419,7 +420,7 @@ class Supervising {
             return ended("QEMU", *status, qemu_log_, vm_file::qemu_log);
         const std::string subject = "QEMU: " + std::string{command};
         if (error.code == Errc::refused)
-            return explain(Errc::system, subject + ": " + printable(qmp_->failure()));
+            return explain(Errc::system, subject + ": " + printable_text(qmp_->failure()));
         return explain(error, subject);
     }
 
@@ -546,7 +547,7 @@ class Supervising {
         const std::string why = status ? json_string(*status, "status", "status").value_or("?") : "?";
         take_logs();
         const bool kvm_failed = plan_.machine.accelerator == Accelerator::kvm && why == "internal-error";
-        std::string text = "QEMU stopped the guest: " + printable(why);
+        std::string text = "QEMU stopped the guest: " + printable_text(why);
         if (kvm_failed)
             text = "KVM could not go on with the guest (internal-error)";
         if (const std::string tail = log_tail(directory_.file(vm_file::qemu_log), tail_lines);
@@ -695,24 +696,6 @@ Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &
     ::_exit(0);
 }
 
-std::string printable(std::string_view text) {
-    std::string out;
-    out.reserve(text.size());
-    for (char c : text) {
-        if (c == '\r')
-            continue;
-        // bytes from 0x80 on are UTF-8 or worse: C1 controls are among them
-        if ((c >= ' ' && c < 0x7f) || c == '\n' || c == '\t') {
-            out += c;
-            continue;
-        }
-        char escape[5];
-        std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-        out += escape;
-    }
-    return out;
-}
-
 std::string log_tail(const fs::path &file, std::size_t lines) {
     constexpr std::size_t most = 4096;
     const auto bytes = read_file(file, max_console_part + max_log);
@@ -735,7 +718,7 @@ std::string log_tail(const fs::path &file, std::size_t lines) {
         start = text.rfind('\n', start - 1);
     if (start != std::string_view::npos && start < text.size())
         text = text.substr(start == 0 ? 0 : start + 1);
-    return printable(text);
+    return printable_text(text);
 }
 
 } // namespace cvmin

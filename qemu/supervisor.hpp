@@ -40,9 +40,6 @@ struct SupervisorHandle {
 Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &directory,
                                              std::chrono::steady_clock::time_point began);
 
-// Printable text of what a guest or QEMU wrote: other bytes than text become "\xNN", so that they cannot drive a
-// terminal. Newlines and tabs stay.
-std::string printable(std::string_view text);
 // The last lines of a log, printable, without QEMU's warnings about CPU features; empty when there is nothing.
 std::string log_tail(const std::filesystem::path &file, std::size_t lines);
 

@@ -1,4 +1,5 @@
 #include "host-tools/appraise/verdict.hpp"
+#include "host-tools/base/text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -70,13 +71,6 @@ static std::string abbreviated(const std::string &text) {
     return out;
 }
 
-std::string printable(std::string text) {
-    for (char &c : text)
-        if (c < 0x20 || c > 0x7e)
-            c = '?';
-    return text;
-}
-
 // "Is it from such a machine?" and "is that what the policy wants?" are two questions.
 static std::string answers(const Verdict &verdict) {
     std::string text = "genuine: ";
@@ -123,15 +117,16 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
         width = std::max(width, check.name.size());
 
     std::string out = headline(appraisal) + "\n";
-    out += "at " + format_time(expectations.now) + ", launch digests from " +
-           printable(expectations.measurement_source.empty() ? "the command line" : expectations.measurement_source) +
-           "\n" + answers(verdict) + "\n\n";
+    out +=
+        "at " + format_time(expectations.now) + ", launch digests from " +
+        printable_line(expectations.measurement_source.empty() ? "the command line" : expectations.measurement_source) +
+        "\n" + answers(verdict) + "\n\n";
     std::array<std::size_t, 4> count{};
     for (const Check &check : verdict.checks()) {
         ++count[static_cast<std::size_t>(check.outcome)];
         const bool failed = check.outcome == Outcome::failed;
         const bool whole = failed || check.name == "snp.measurement";
-        const auto shown = [&](const std::string &text) { return printable(whole ? text : abbreviated(text)); };
+        const auto shown = [&](const std::string &text) { return printable_line(whole ? text : abbreviated(text)); };
         const std::string indent(width + 12, ' ');
         std::string mark{failed ? "FAILED" : name(check.outcome)};
         mark.resize(10, ' ');
@@ -159,7 +154,7 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
     if (appraisal.explanation) {
         out += "\nWhy the launch digest may be another one:\n";
         for (const std::string &line : appraisal.explanation->lines)
-            out += "  " + printable(line) + "\n";
+            out += "  " + printable_line(line) + "\n";
     }
     out += "\n" + headline(appraisal) + ": " + tally(Outcome::passed) + ", " + tally(Outcome::failed) + ", " +
            tally(Outcome::not_made) + ", " + tally(Outcome::skipped) + "\n";
@@ -215,8 +210,8 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
     for (const Check &check : appraisal.verdict.checks())
         checks.push_back({{"check", check.name},
                           {"outcome", word(check.outcome)},
-                          {"found", printable(check.found)},
-                          {"wanted", printable(check.wanted)},
+                          {"found", printable_line(check.found)},
+                          {"wanted", printable_line(check.wanted)},
                           {"anchor", check.anchor}});
     Json json{{"schema", verdict_schema},
               {"subject", appraisal.verdict.report_only() ? "report" : "evidence"},
@@ -225,7 +220,7 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
               {"acceptable", appraisal.verdict.acceptable()},
               {"emulated", appraisal.verdict.emulated()},
               {"time", format_time(expectations.now)},
-              {"measurement_source", printable(expectations.measurement_source)},
+              {"measurement_source", printable_line(expectations.measurement_source)},
               {"checks", std::move(checks)},
               {"advisories", advisories_json(appraisal)},
               {"report", appraisal.report ? report_json(*appraisal.report) : Json{}}};

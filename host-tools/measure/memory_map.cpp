@@ -1,6 +1,7 @@
 // The measured memory map as one HTML page: a picture, the same as a table for those who cannot see it or want to copy
 // it, and what is in memory without being measured. Style and picture are in the page; nothing is fetched, nothing
 // runs.
+#include "host-tools/base/text.hpp"
 #include "host-tools/measure/boot_header.hpp"
 #include "host-tools/measure/derivation.hpp"
 
@@ -15,29 +16,11 @@ std::string escaped(std::string_view text) {
     // the JSON writer replaces what is not UTF-8; reading it back takes its own escapes away
     const std::string quoted = Json(std::string{text}).dump(-1, ' ', false, Json::error_handler_t::replace);
     const Json valid = Json::parse(quoted, nullptr, false);
-    std::string out;
-    for (char c : valid.get_ref<const std::string &>()) {
-        switch (c) {
-        case '&':
-            out += "&amp;";
-            break;
-        case '<':
-            out += "&lt;";
-            break;
-        case '>':
-            out += "&gt;";
-            break;
-        case '"':
-            out += "&quot;";
-            break;
-        case '\'':
-            out += "&#39;";
-            break;
-        default:
-            out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
-        }
-    }
-    return out;
+    std::string plain = valid.get_ref<const std::string &>();
+    for (char &c : plain)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+            c = ' ';
+    return html_escaped(plain);
 }
 
 struct Block {

@@ -1,4 +1,5 @@
 #include "host-tools/present/html.hpp"
+#include "host-tools/base/text.hpp"
 
 #include "host-tools/appraise/verdict.hpp"
 
@@ -12,29 +13,7 @@ namespace cvmin {
 
 // Everything that came out of evidence, certificates and files passes through here: ASCII, and no markup.
 static std::string escaped(std::string_view text) {
-    std::string out;
-    for (const char c : printable(std::string{text})) {
-        switch (c) {
-        case '&':
-            out += "&amp;";
-            break;
-        case '<':
-            out += "&lt;";
-            break;
-        case '>':
-            out += "&gt;";
-            break;
-        case '"':
-            out += "&quot;";
-            break;
-        case '\'':
-            out += "&#39;";
-            break;
-        default:
-            out += c;
-        }
-    }
-    return out;
+    return html_escaped(printable_line(std::string{text}));
 }
 
 static bool is_hex(std::string_view text) {

@@ -1,4 +1,5 @@
 #include "host-tools/present/show.hpp"
+#include "host-tools/base/text.hpp"
 
 #include "common/cert_table.hpp"
 #include "common/claims.hpp"
@@ -20,7 +21,7 @@ namespace cvmin {
 // ---- items ----------------------------------------------------------------------------------------------------------
 
 static Item text_item(std::string name, std::string text) {
-    text = printable(std::move(text));
+    text = printable_line(std::move(text));
     Json json = text;
     return {std::move(name), std::move(text), std::move(json), {}};
 }

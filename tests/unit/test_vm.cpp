@@ -1,4 +1,5 @@
 // The registry of CVMs: names, directories with an owner, dead and living, and vm.json.
+#include "host-tools/base/text.hpp"
 #include "tests/unit/cmocka.hpp"
 
 #include "qemu/child.hpp"
@@ -383,7 +384,7 @@ void a_child_is_waited_for_within_limits(void **) {
 }
 
 void what_a_guest_writes_cannot_drive_a_terminal(void **) {
-    assert_true(printable("a\tb\r\n\x1b[2J\x07\x9b\xff") == "a\tb\n\\x1b[2J\\x07\\x9b\\xff");
+    assert_true(printable_text("a\tb\r\n\x1b[2J\x07\x9b\xff") == "a\tb\n\\x1b[2J\\x07\\x9b\\xff");
     const fs::path log = work / "log";
     assert_true(write_file(log, as_bytes("one\ntwo\r\nthree\x1b\n\n"), 0600).has_value());
     assert_true(log_tail(log, 2) == "two\nthree\\x1b");
