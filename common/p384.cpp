@@ -1,37 +1,14 @@
 #include "common/p384.hpp"
 
+#include "common/mbed.hpp"
 #include "common/tls_key.hpp"
 
 #include <mbedtls/ecdsa.h>
-#include <mbedtls/ecp.h>
 #include <mbedtls/platform_util.h>
 
 namespace cvmin {
 
 namespace {
-
-struct Mpi {
-    mbedtls_mpi value;
-    Mpi() { mbedtls_mpi_init(&value); }
-    ~Mpi() { mbedtls_mpi_free(&value); }
-    Mpi(const Mpi &) = delete;
-    Mpi &operator=(const Mpi &) = delete;
-};
-
-struct Curve {
-    mbedtls_ecp_group group;
-    mbedtls_ecp_point point;
-    Curve() {
-        mbedtls_ecp_group_init(&group);
-        mbedtls_ecp_point_init(&point);
-    }
-    ~Curve() {
-        mbedtls_ecp_point_free(&point);
-        mbedtls_ecp_group_free(&group);
-    }
-    Curve(const Curve &) = delete;
-    Curve &operator=(const Curve &) = delete;
-};
 
 // mbedTLS takes PEM only with a NUL at its end; a copy of a private key is wiped.
 struct Terminated {
@@ -66,20 +43,21 @@ Result<PublicKey> P384PrivateKey::public_key() const {
 
 Result<P384Signature> P384PrivateKey::sign(const Sha384Digest &digest, RandomSource random, void *context) const {
     static constexpr std::string_view where = "p384.sign";
-    Curve curve;
-    Mpi secret;
-    Mpi r;
-    Mpi s;
+    MbedGroup group;
+    MbedPoint point;
+    MbedMpi secret;
+    MbedMpi r;
+    MbedMpi s;
     P384Signature out{};
     const MutableBytes bytes{out};
-    int failed = mbedtls_ecp_export(mbedtls_pk_ec(key_), &curve.group, &secret.value, &curve.point);
+    int failed = mbedtls_ecp_export(mbedtls_pk_ec(key_), group.get(), secret.get(), point.get());
     if (failed == 0)
-        failed = mbedtls_ecdsa_sign(&curve.group, &r.value, &s.value, &secret.value, u8(ByteView{digest}),
-                                    digest.size(), random, context);
+        failed = mbedtls_ecdsa_sign(group.get(), r.get(), s.get(), secret.get(), u8(ByteView{digest}), digest.size(),
+                                    random, context);
     if (failed == 0)
-        failed = mbedtls_mpi_write_binary(&r.value, u8(bytes), p384_scalar_size);
+        failed = mbedtls_mpi_write_binary(r.get(), u8(bytes), p384_scalar_size);
     if (failed == 0)
-        failed = mbedtls_mpi_write_binary(&s.value, u8(bytes) + p384_scalar_size, p384_scalar_size);
+        failed = mbedtls_mpi_write_binary(s.get(), u8(bytes) + p384_scalar_size, p384_scalar_size);
     if (failed != 0)
         return fail(Errc::crypto, where, mbedtls_detail(failed));
     return out;
