@@ -132,7 +132,7 @@ static void parse_advisories_refuses_what_could_be_misread(void **) {
     assert_true(refused([](Json &j) { j["advisories"][0]["products"].erase("Turin"); }) ==
                 "advisories[0].products.Turin");
     const auto floor = [&](const Json &value) {
-        return refused([&](Json &j) { j["advisories"][0]["products"]["Milan"] = {value}; });
+        return refused([&](Json &j) { j["advisories"][0]["products"]["Milan"] = Json::array({value}); });
     };
     const std::string at = "advisories[0].products.Milan[0]";
     assert_true(floor(Json::object()) == at); // that everything meets
