@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs inside the toolchain root. Makes $1: the guest sysroot (musl, hardened libc++, mbedTLS, TinyCBOR as static
+# Runs inside the toolchain root. Makes $1: the guest sysroot (musl, hardened libc++, mbedTLS, TinyCBOR, tpm2-tss as static
 # libraries for x86_64-linux-musl) and, in $1/host, mbedTLS and TinyCBOR for the host tools. Same sources, same pins.
 set -euo pipefail
 # shellcheck source=toolchain/lib.sh
@@ -92,6 +92,28 @@ for side in guest host; do
         "${mbedtls_files[@]}"
     c_library "$prefix/lib/libtinycbor.a" "$flags $cbor_flags" "${cbor_files[@]}"
 done
+
+# ESYS and what it stands on: marshalling (MU), commands (SYS), the device file (TCTI); without autotools, as the sources are.
+# No log (MAXLOGLEVEL 0), no loader of TCTI plug-ins, no crypto backend: the agent gives ESYS its own (agent-min/tpm_crypto),
+# so mbedTLS needs no RSA, no ECDH with the TPM's keys and no second random generator for it.
+note "tpm2-tss for the guest"
+mkdir "$work/tss"
+tar -x -C "$work/tss" -f "$(source_file tpm2-tss_4.1.3.orig.tar.gz)" --strip-components=1
+cat >"$work/tss/src/no_loader.c" <<'EOF_C'
+#include "tss2_tctildr.h"
+TSS2_RC Tss2_TctiLdr_Initialize(const char *name, TSS2_TCTI_CONTEXT **context) {
+    (void)name;
+    (void)context;
+    return TSS2_ESYS_RC_NOT_IMPLEMENTED;
+}
+void Tss2_TctiLdr_Finalize(TSS2_TCTI_CONTEXT **context) { (void)context; }
+EOF_C
+mapfile -t tss_files < <(LC_ALL=C ls "$work"/tss/src/tss2-{mu,sys,sys/api,esys,esys/api}/*.c | grep -v -e _ossl -e _mbed)
+tss_files+=("$work"/tss/src/tss2-tcti/tcti-{common,device}.c "$work"/tss/src/util-io/io.c "$work"/tss/src/no_loader.c)
+mkdir "$new/include/tss2"
+cp "$work"/tss/include/tss2/tss2_{common,esys,mu,rc,sys,tcti,tcti_device,tpm2_types}.h "$new/include/tss2/"
+tss_include="-I $work/tss/include/tss2 -I $work/tss/src -I $work/tss/src/tss2-mu -I $work/tss/src/tss2-sys -I $work/tss/src/tss2-esys"
+c_library "$new/lib/libtss2.a" "$guest_flags -D_GNU_SOURCE -DMAXLOGLEVEL=0 -w $tss_include" "${tss_files[@]}"
 
 touch "$new/.complete"
 rm -rf -- "$out" # incomplete, if it is there
