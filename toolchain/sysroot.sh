@@ -108,7 +108,8 @@ TSS2_RC Tss2_TctiLdr_Initialize(const char *name, TSS2_TCTI_CONTEXT **context) {
 }
 void Tss2_TctiLdr_Finalize(TSS2_TCTI_CONTEXT **context) { (void)context; }
 EOF_C
-mapfile -t tss_files < <(LC_ALL=C ls "$work"/tss/src/tss2-{mu,sys,sys/api,esys,esys/api}/*.c | grep -v -e _ossl -e _mbed)
+rm "$work"/tss/src/tss2-esys/esys_crypto_{ossl,mbed}.c
+mapfile -t tss_files < <(LC_ALL=C ls "$work"/tss/src/tss2-{mu,sys,sys/api,esys,esys/api}/*.c)
 tss_files+=("$work"/tss/src/tss2-tcti/tcti-{common,device}.c "$work"/tss/src/util-io/io.c "$work"/tss/src/no_loader.c)
 mkdir "$new/include/tss2"
 cp "$work"/tss/include/tss2/tss2_{common,esys,mu,rc,sys,tcti,tcti_device,tpm2_types}.h "$new/include/tss2/"
