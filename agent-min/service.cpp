@@ -78,4 +78,12 @@ Reply Service::on(const request::Stop &, Peer &) const {
     return {.response = response::Stopping{}, .close = true, .stop = true};
 }
 
+Reply Service::on(const request::Activate &, Peer &peer) {
+    return failure(peer.attested ? PeerErrc::not_available : PeerErrc::not_attested);
+}
+
+Reply Service::on(const request::Events &, Peer &peer) const {
+    return failure(peer.attested ? PeerErrc::not_available : PeerErrc::not_attested);
+}
+
 } // namespace cvmin::agent

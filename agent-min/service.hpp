@@ -50,6 +50,8 @@ class Service {
     Reply on(const request::PutSecret &put, Peer &peer);
     Reply on(const request::SecretDigest &digest, Peer &peer) const;
     Reply on(const request::Stop &, Peer &) const;
+    Reply on(const request::Activate &, Peer &peer);
+    Reply on(const request::Events &, Peer &peer) const;
 
     ReportSource &source_;
     SecretStore &secrets_;

@@ -147,14 +147,22 @@ void Decoder::open_map() {
     ++depth_;
 }
 
-void Decoder::open_array(std::size_t items) {
+std::size_t Decoder::open_array() {
     std::size_t length = 0;
     if (!at_value(cbor_value_is_array(&levels_[depth_])))
-        return;
+        return 0;
     if (depth_ == max_depth || cbor_value_get_array_length(&levels_[depth_], &length) != CborNoError ||
-        length != items || cbor_value_enter_container(&levels_[depth_], &levels_[depth_ + 1]) != CborNoError)
-        return refuse(Errc::malformed);
+        cbor_value_enter_container(&levels_[depth_], &levels_[depth_ + 1]) != CborNoError) {
+        refuse(Errc::malformed);
+        return 0;
+    }
     ++depth_;
+    return length;
+}
+
+void Decoder::open_array(std::size_t items) {
+    if (open_array() != items)
+        refuse(Errc::malformed);
 }
 
 void Decoder::close() {
@@ -170,6 +178,17 @@ void Decoder::close() {
 void Decoder::member(std::int64_t key, std::string_view where) {
     where_ = where;
     expect_integer(key);
+}
+
+bool Decoder::optional_member(std::int64_t key, std::string_view where) {
+    const CborValue &value = levels_[depth_];
+    std::int64_t next = 0;
+    if (!more() || !cbor_value_is_integer(&value) || cbor_value_get_int64_checked(&value, &next) != CborNoError ||
+        next != key)
+        return false;
+    where_ = where;
+    advance();
+    return true;
 }
 
 bool Decoder::next_key_is(std::string_view key) const {
@@ -259,6 +278,17 @@ bool Decoder::null() {
         return false;
     advance();
     return true;
+}
+
+ByteView Decoder::raw() {
+    if (!at_value(true))
+        return {};
+    const std::uint8_t *const from = cbor_value_get_next_byte(&levels_[depth_]);
+    advance();
+    if (error_)
+        return {};
+    const auto size = static_cast<std::size_t>(cbor_value_get_next_byte(&levels_[depth_]) - from);
+    return {reinterpret_cast<const std::byte *>(from), size};
 }
 
 void Decoder::expect_text(std::string_view wanted, Errc code) {

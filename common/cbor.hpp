@@ -58,21 +58,27 @@ class Decoder {
     // malformed: another type, another count, deeper than max_depth.
     void open_map();
     void open_array(std::size_t items);
-    void close(); // malformed: members or items are left that nobody asked for
+    std::size_t open_array(); // of any count, which it gives
+    void close();             // malformed: members or items are left that nobody asked for
 
     // The next key of the map must be this one; members are asked for in canonical order. `where` names the member in
     // the errors of its value. malformed: another key, or the map ends.
     void member(std::int64_t key, std::string_view where);
     void member(std::string_view key, std::string_view where);
     // Whether the next key is this one; consumed if it is.
+    bool optional_member(std::int64_t key, std::string_view where);
     bool optional_member(std::string_view key, std::string_view where);
+    // Whether the open container has another item or key: for those whose count or keys are the input's to choose. A
+    // key is then read like a value.
+    bool more() const { return !error_ && !cbor_value_at_end(&levels_[depth_]); }
 
     // malformed: another type. out_of_range: outside of the limits.
     std::int64_t integer();
     std::uint64_t unsigned_integer(std::uint64_t max = UINT64_MAX);
     ByteView bytes(std::size_t min, std::size_t max);
     std::string_view text(std::size_t min, std::size_t max);
-    bool null(); // whether the value is null; consumed if it is
+    bool null();    // whether the value is null; consumed if it is
+    ByteView raw(); // the bytes of the next item, whatever it is; to be read with a Decoder of its own
     template <std::size_t N> ByteArray<N> array() {
         ByteArray<N> out{};
         std::ranges::copy(bytes(N, N), out.begin());

@@ -27,9 +27,9 @@ struct Claims {
     Bytes nonce;                                      // eat_nonce (10)
     PublicKey key;                                    // cnf (8): COSE_Key of the agent's TLS key
     std::optional<ByteArray<exporter_size>> exporter; // tls-exporter (-70001); null for a passport
-    std::optional<Sha384Digest> runtime_log;          // runtime-log (-70002): head of the log, null while none is kept
-    std::optional<Sha256Digest> manifest;             // manifest (-70003)
-    std::optional<Sha256Digest> ak;                   // ak (-70004)
+    std::optional<Sha384Digest> runtime_log; // runtime-log (-70002): head of the log; null of an agent that keeps none
+    std::optional<Sha256Digest> manifest;    // manifest (-70003)
+    std::optional<Sha256Digest> ak;          // ak (-70004)
     friend bool operator==(const Claims &, const Claims &) = default;
 };
 

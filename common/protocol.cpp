@@ -23,6 +23,9 @@ constexpr std::string_view evidence = "evidence";
 constexpr std::string_view stored = "stored";
 constexpr std::string_view stopping = "stopping";
 constexpr std::string_view failure = "failure";
+constexpr std::string_view activate = "activate";
+constexpr std::string_view activated = "activated";
+constexpr std::string_view events = "events"; // request and response
 constexpr std::size_t max_size = 32;
 } // namespace kind
 
@@ -30,6 +33,7 @@ constexpr std::size_t max_size = 32;
 constexpr std::size_t max_overhead = 64; // map, keys, lengths, kind
 static_assert(max_secret_size + max_secret_name_size + max_overhead <= max_request_size);
 static_assert(max_evidence_size + max_overhead <= max_response_size);
+static_assert(max_events_chunk_size >= max_runtime_log_size && max_pcr_mask == (1u << pcr_count) - 1);
 static_assert(max_sp_response_size == sp_response_head_size + snp_report_size + max_cert_table_size);
 
 void open(cbor::Encoder &out, std::string_view kind, std::size_t members) {
@@ -104,9 +108,15 @@ Bytes encode_request(const Request &request) {
     std::visit(Overloaded{
                    [&](const request::Hello &) { open(out, kind::hello, 0); },
                    [&](const request::Attest &attest) {
-                       open(out, kind::attest, 1);
+                       open(out, kind::attest, attest.pcrs ? 3 : 1);
                        out.integer(1);
                        out.bytes(attest.nonce);
+                       if (attest.pcrs) {
+                           out.integer(2);
+                           out.unsigned_integer(static_cast<std::uint16_t>(attest.pcrs->bank));
+                           out.integer(3);
+                           out.unsigned_integer(attest.pcrs->mask);
+                       }
                    },
                    [&](const request::PutSecret &secret) {
                        open(out, kind::put_secret, 2);
@@ -121,6 +131,18 @@ Bytes encode_request(const Request &request) {
                        out.text(digest.name);
                    },
                    [&](const request::Stop &) { open(out, kind::stop, 0); },
+                   [&](const request::Activate &activate) {
+                       open(out, kind::activate, 2);
+                       out.integer(1);
+                       out.bytes(activate.id_object);
+                       out.integer(2);
+                       out.bytes(activate.encrypted_secret);
+                   },
+                   [&](const request::Events &events) {
+                       open(out, kind::events, 1);
+                       out.integer(1);
+                       out.unsigned_integer(events.from);
+                   },
                },
                request);
     out.close();
@@ -128,8 +150,12 @@ Bytes encode_request(const Request &request) {
 }
 
 Bytes encode_response(const Response &response) {
-    const auto *full = std::get_if<response::Evidence>(&response);
-    cbor::Encoder out(full == nullptr ? 512 : full->evidence.size() + 64);
+    std::size_t large = 0;
+    if (const auto *evidence = std::get_if<response::Evidence>(&response))
+        large = evidence->evidence.size();
+    else if (const auto *events = std::get_if<response::EventsChunk>(&response))
+        large = events->records.size();
+    cbor::Encoder out(large + 512);
     std::visit(Overloaded{
                    [&](const response::Hello &hello) {
                        open(out, kind::hello, 6);
@@ -164,6 +190,18 @@ Bytes encode_response(const Response &response) {
                        out.integer(2);
                        out.text(failure.text);
                    },
+                   [&](const response::Activated &activated) {
+                       open(out, kind::activated, 1);
+                       out.integer(1);
+                       out.bytes(activated.credential);
+                   },
+                   [&](const response::EventsChunk &events) {
+                       open(out, kind::events, 2);
+                       out.integer(1);
+                       out.bytes(events.records);
+                       out.integer(2);
+                       out.unsigned_integer(events.total);
+                   },
                },
                response);
     out.close();
@@ -178,7 +216,18 @@ Result<Request> parse_request(ByteView bytes) {
         // nothing more
     } else if (kind == kind::attest) {
         in.member(1, "request.nonce");
-        request = request::Attest{to_bytes(in.bytes(min_nonce_size, max_nonce_size))};
+        request::Attest attest{to_bytes(in.bytes(min_nonce_size, max_nonce_size))};
+        if (in.optional_member(2, "request.pcr_bank")) {
+            const auto bank = tpm_hash_alg(in.unsigned_integer());
+            if (!bank)
+                in.refuse(Errc::unsupported);
+            in.member(3, "request.pcrs");
+            const std::uint64_t mask = in.unsigned_integer(max_pcr_mask);
+            if (mask == 0)
+                in.refuse(Errc::out_of_range);
+            attest.pcrs = request::PcrSelection{bank.value_or(TpmAlg::sha256), static_cast<std::uint32_t>(mask)};
+        }
+        request = std::move(attest);
     } else if (kind == kind::put_secret) {
         std::string name = secret_name(in);
         in.member(2, "request.value");
@@ -187,6 +236,16 @@ Result<Request> parse_request(ByteView bytes) {
         request = request::SecretDigest{secret_name(in)};
     } else if (kind == kind::stop) {
         request = request::Stop{};
+    } else if (kind == kind::activate) {
+        request::Activate activate;
+        in.member(1, "request.id_object");
+        activate.id_object = to_bytes(in.bytes(1, max_id_object_size));
+        in.member(2, "request.encrypted_secret");
+        activate.encrypted_secret = to_bytes(in.bytes(1, max_encrypted_secret_size));
+        request = std::move(activate);
+    } else if (kind == kind::events) {
+        in.member(1, "request.from");
+        request = request::Events{in.unsigned_integer()};
     } else {
         in.refuse(Errc::unsupported);
     }
@@ -222,6 +281,16 @@ Result<Response> parse_response(ByteView bytes) {
     } else if (kind == kind::stored) {
         in.member(1, "response.digest");
         response = response::Stored{in.array<32>()};
+    } else if (kind == kind::activated) {
+        in.member(1, "response.credential");
+        response = response::Activated{to_bytes(in.bytes(1, max_credential_size))};
+    } else if (kind == kind::events) {
+        response::EventsChunk events;
+        in.member(1, "response.records");
+        events.records = to_bytes(in.bytes(0, max_events_chunk_size));
+        in.member(2, "response.total");
+        events.total = in.unsigned_integer();
+        response = std::move(events);
     } else if (kind == kind::stopping) {
         // nothing more
     } else if (kind == kind::failure) {

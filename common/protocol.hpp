@@ -5,6 +5,7 @@
 #include "common/bytes.hpp"
 #include "common/hash.hpp"
 #include "common/secret.hpp"
+#include "common/tpm_alg.hpp"
 
 #include <optional>
 #include <string>
@@ -17,20 +18,32 @@ inline constexpr std::uint32_t emulator_vsock_port = 5001; // where the emulated
 inline constexpr std::uint64_t protocol_version = 1;
 inline constexpr std::size_t frame_header_size = 4;
 inline constexpr std::size_t max_request_size = 80u << 10;   // the largest request is a secret
-inline constexpr std::size_t max_response_size = 300u << 10; // the largest response is evidence (max_evidence_size)
+inline constexpr std::size_t max_response_size = 520u << 10; // the largest response is evidence (max_evidence_size)
 inline constexpr std::size_t max_secret_size = 64u << 10;    // keys, tokens, small configurations; data is streamed
 inline constexpr std::size_t max_secret_name_size = 64;      // [a-z0-9._-]+
 inline constexpr std::size_t max_secrets = 16;               // 1 MiB of locked memory at most
 inline constexpr std::size_t max_error_text_size = 200;
-inline constexpr std::size_t max_agent_name_size = 64;    // "cvmin-agent 0.1.0"
+inline constexpr std::size_t max_agent_name_size = 64; // "cvmin-agent 0.1.0"
+// TPM 2.0 Part 2, TPMS_ID_OBJECT: an HMAC and an encrypted digest, each at most 64 bytes behind its size
+inline constexpr std::size_t max_id_object_size = 256;
+inline constexpr std::size_t max_encrypted_secret_size = 512;   // TPM2B_ENCRYPTED_SECRET for an EK of RSA-4096
+inline constexpr std::size_t max_credential_size = 64;          // the largest digest of a TPM
+inline constexpr std::size_t max_events_chunk_size = 64u << 10; // the whole runtime log (max_runtime_log_size)
+inline constexpr std::uint32_t max_pcr_mask = 0xffffff;         // PCR 0 to 23
 inline constexpr std::size_t max_report_source_size = 64; // configfs-tsm's provider names have under 20 characters
 
 bool valid_secret_name(std::string_view name); // 1..max_secret_name_size characters of [a-z0-9._-]
 
 namespace request {
 struct Hello {};
+struct PcrSelection {
+    TpmAlg bank = TpmAlg::sha256;
+    std::uint32_t mask = 0; // bit n: PCR n; 1..max_pcr_mask
+    friend bool operator==(const PcrSelection &, const PcrSelection &) = default;
+};
 struct Attest {
-    Bytes nonce; // min_nonce_size..max_nonce_size
+    Bytes nonce;                        // min_nonce_size..max_nonce_size
+    std::optional<PcrSelection> pcrs{}; // a quote of these is wanted too, and with it the logs that explain it
 };
 struct PutSecret {
     std::string name;
@@ -39,9 +52,17 @@ struct PutSecret {
 struct SecretDigest { // only on the connection that put it
     std::string name;
 };
+struct Activate { // TPM2_ActivateCredential with the AK and the EK of the evidence; without the size prefix of a TPM2B
+    Bytes id_object;        // integrityHMAC and encIdentity; 1..max_id_object_size
+    Bytes encrypted_secret; // 1..max_encrypted_secret_size
+};
+struct Events { // the runtime log from this record on
+    std::uint64_t from = 0;
+};
 struct Stop {}; // power off
 } // namespace request
-using Request = std::variant<request::Hello, request::Attest, request::PutSecret, request::SecretDigest, request::Stop>;
+using Request = std::variant<request::Hello, request::Attest, request::PutSecret, request::SecretDigest, request::Stop,
+                             request::Activate, request::Events>;
 
 // Error set of the protocol; each request's subset is in docs/protocol.md.
 #define CVMIN_PEER_ERROR_TABLE(X)                                                                                      \
@@ -51,7 +72,9 @@ using Request = std::variant<request::Hello, request::Attest, request::PutSecret
     X(exists, 4, "a secret of this name is there already")                                                             \
     X(unknown_name, 5, "this connection has put no secret of this name")                                               \
     X(full, 6, "no room for another secret")                                                                           \
-    X(internal, 7, "the agent failed; its state is unchanged")
+    X(internal, 7, "the agent failed; its state is unchanged")                                                         \
+    X(tpm_refused, 8, "the TPM did not take it")                                                                       \
+    X(log_full, 9, "the runtime log has no room left for what this would have to record")
 enum class PeerErrc : std::uint8_t {
 #define X(name, number, text) name = number,
     CVMIN_PEER_ERROR_TABLE(X)
@@ -76,13 +99,20 @@ struct Stored {
     Sha256Digest digest;
 };
 struct Stopping {};
+struct Activated {
+    Bytes credential; // 1..max_credential_size
+};
+struct EventsChunk {
+    Bytes records;           // whole records, one after the other, as the log has them; empty: there are no more
+    std::uint64_t total = 0; // records in the log
+};
 struct Failure {
     PeerErrc code;
     std::string text; // for people
 };
 } // namespace response
-using Response =
-    std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping, response::Failure>;
+using Response = std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping,
+                              response::Failure, response::Activated, response::EventsChunk>;
 
 // Both without the frame header. The bytes of a PutSecret hold the secret: whoever encodes or reads it wipes them.
 // Texts must be printable ASCII and within their limits.

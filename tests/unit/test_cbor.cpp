@@ -115,6 +115,35 @@ static void text_keys_may_be_optional(void **) {
     assert_true(in.finish().has_value());
 }
 
+static void counts_and_keys_may_be_the_input_s_to_choose(void **) {
+    const Bytes input = bytes_of("83 a2 05 41 aa 07 f6 82 01 02 a1 01 80"); // [{5: h'aa', 7: null}, [1, 2], {1: []}]
+    cbor::Decoder in(input, 64, "x");
+    assert_int_equal(in.open_array(), 3);
+    in.open_map();
+    assert_false(in.optional_member(4, "x.four"));
+    assert_true(in.optional_member(5, "x.five") && equal(in.bytes(1, 1), bytes_of("aa")));
+    assert_true(in.more());
+    assert_int_equal(in.unsigned_integer(), 7);
+    assert_true(in.null() && !in.more());
+    assert_false(in.optional_member(8, "x.eight"));
+    in.close();
+    assert_true(equal(in.raw(), bytes_of("82 01 02")));
+    assert_true(in.more() && equal(in.raw(), bytes_of("a1 01 80")));
+    assert_true(!in.more());
+    in.close();
+    assert_true(in.finish().has_value());
+    cbor::Decoder whole(input, 64, "x");
+    assert_true(equal(whole.raw(), input) && whole.finish().has_value());
+    const Bytes empty = bytes_of("80"), map = bytes_of("a0");
+    cbor::Decoder nothing(empty, 64, "x");
+    assert_int_equal(nothing.open_array(), 0);
+    assert_true(nothing.raw().empty());
+    assert_true(refused_with(nothing.finish(), Errc::malformed));
+    cbor::Decoder other(map, 64, "x");
+    assert_int_equal(other.open_array(), 0);
+    assert_true(!other.more() && refused_with(other.finish(), Errc::malformed));
+}
+
 static void values_of_another_type_or_size_are_refused(void **) {
     const Bytes text = bytes_of("63 616263"), data = bytes_of("43 010203"), minus = bytes_of("20"),
                 null = bytes_of("f6"), huge = bytes_of("3b ffffffffffffffff"), control = bytes_of("62 1b5b");
@@ -158,6 +187,7 @@ int main() {
         cmocka_unit_test(nesting_has_an_end),
         cmocka_unit_test(members_must_be_those_asked_for),
         cmocka_unit_test(text_keys_may_be_optional),
+        cmocka_unit_test(counts_and_keys_may_be_the_input_s_to_choose),
         cmocka_unit_test(values_of_another_type_or_size_are_refused),
         cmocka_unit_test(the_first_failure_sticks),
     };

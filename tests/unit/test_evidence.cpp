@@ -50,10 +50,134 @@ static void certificates_are_left_out_when_there_are_none(void **) {
     assert_true(read && read->certificates.empty());
 }
 
+namespace {
+
+std::string tpm_content(std::string_view pcrs, std::string_view end = "06 42 e1e2", std::string_view map = "a6") {
+    return std::string{map} + "01 42 a1a2 02 41 b1 03 41 c1 04 41 d1 05" + std::string{pcrs} + std::string{end};
+}
+
+std::string record(std::string_view key, std::string_view media_type, const Bytes &value) {
+    const std::size_t size = value.size();
+    std::string head = size < 24 ? hex(Bytes{static_cast<std::byte>(0x40 + size)})
+                       : size < 256
+                           ? "58" + hex(Bytes{static_cast<std::byte>(size)})
+                           : "59" + hex(Bytes{static_cast<std::byte>(size >> 8), static_cast<std::byte>(size)});
+    return hex(Bytes{static_cast<std::byte>(0x60 + key.size())}) + hex(as_bytes(key)) + "83" + text(media_type) + head +
+           hex(value) + "04";
+}
+
+const std::string two_pcrs = "a1 04 a2 00 54" + repeat("00", 20) + "17 54" + repeat("17", 20); // SHA-1, PCR 0 and 23
+const std::string guid = "c476f1eb-0123-45a5-9641-b4e7dde5bfe3";
+const std::string svsm_content = "a3 01 5904a0" + repeat("77", 1184) + "02 42 0a0b 03 7824" + hex(as_bytes(guid));
+
+Parts with_tpm(const std::string &content) {
+    Parts parts;
+    parts.map = "a5";
+    parts.claims = record("tpm", "application/vnd.cvmin.tpm-quote+cbor", bytes_of(content)) + parts.claims;
+    return parts;
+}
+Parts with_svsm(const std::string &content) {
+    Parts parts;
+    parts.map = "a5";
+    parts.claims = record("svsm", "application/vnd.cvmin.svsm-vtpm+cbor", bytes_of(content)) + parts.claims;
+    return parts;
+}
+
+} // namespace
+
+// RFC 8949, 4.2.1: keys in the bytewise order of their encodings, so the shorter before the longer.
+static void what_was_measured_is_written_and_read_as_typed(void **) {
+    Evidence evidence{
+        .report = Bytes(1184, std::byte{0x5a}), .certificates = bytes_of("0a0b"), .claims = bytes_of("010203")};
+    evidence.tpm =
+        TpmEvidence{.attest = bytes_of("a1a2"),
+                    .signature = bytes_of("b1"),
+                    .ak_public = bytes_of("c1"),
+                    .ek_public = bytes_of("d1"),
+                    .ek_certificate = bytes_of("e1e2"),
+                    .pcr_values = {.bank = TpmAlg::sha1, .values = {{0, Bytes(20)}, {23, Bytes(20, std::byte{0x17})}}}};
+    evidence.svsm =
+        SvsmEvidence{.report = Bytes(1184, std::byte{0x77}), .manifest = bytes_of("0a0b"), .service_guid = guid};
+    evidence.event_log = bytes_of("e0e1");
+    evidence.ima_log = bytes_of("f0f1f2");
+    evidence.runtime_log = bytes_of("80");
+    Parts typed;
+    typed.map = "a9";
+    typed.claims = record("tpm", "application/vnd.cvmin.tpm-quote+cbor", bytes_of(tpm_content(two_pcrs))) +
+                   record("svsm", "application/vnd.cvmin.svsm-vtpm+cbor", bytes_of(svsm_content)) + typed.claims +
+                   record("ima-log", "application/vnd.linux.ima-measurements", evidence.ima_log);
+    typed.type += record("event-log", "application/vnd.tcg.crypto-agile-log", evidence.event_log);
+    typed.report += record("runtime-log", "application/vnd.tcg.cel+cbor", evidence.runtime_log);
+    assert_true(equal(encode_evidence(evidence), typed.bytes()));
+    const auto read = parse_evidence(typed.bytes());
+    assert_true(read && read->tpm == evidence.tpm && read->svsm == evidence.svsm);
+    assert_true(read->event_log == evidence.event_log && read->ima_log == evidence.ima_log &&
+                read->runtime_log == evidence.runtime_log && read->claims == evidence.claims);
+    assert_int_equal(accepted_truncations(typed.bytes(), parse_evidence), 0);
+
+    evidence.tpm->ek_certificate.clear();
+    const auto without = parse_evidence(encode_evidence(evidence));
+    assert_true(without && without->tpm == evidence.tpm);
+    const Parts old; // evidence of an agent that measures nothing
+    const auto before = parse_evidence(old.bytes());
+    assert_true(before && !before->tpm && !before->svsm && before->runtime_log.empty());
+}
+
+static void tpm_parts_out_of_their_limits_are_refused(void **) {
+    assert_true(refusal(with_tpm(tpm_content(two_pcrs))) == Errc::usage); // accepted
+    assert_true(refusal(with_tpm(tpm_content(two_pcrs, "", "a5"))) == Errc::usage);
+    assert_true(refusal(with_tpm(tpm_content(two_pcrs, "06 40"))) == Errc::out_of_range);
+    assert_true(refusal(with_tpm(tpm_content(two_pcrs, "07 42 e1e2"))) == Errc::malformed);
+    assert_true(refusal(with_tpm(tpm_content("a1 12 a1 00 54" + repeat("00", 20)))) == Errc::unsupported); // SM3-256
+    assert_true(refusal(with_tpm(tpm_content("a1 0b a1 00 54" + repeat("00", 20)))) == Errc::out_of_range);
+    assert_true(refusal(with_tpm(tpm_content("a1 04 a1 1818 54" + repeat("00", 20)))) == Errc::out_of_range); // 24
+    assert_true(refusal(with_tpm(tpm_content("a1 04 a1 00 53" + repeat("00", 19)))) == Errc::out_of_range);
+    assert_true(refusal(with_tpm(tpm_content("a1 04 a0"))) == Errc::out_of_range);
+    assert_true(refusal(with_tpm(tpm_content("a0"))) == Errc::malformed);
+    assert_true(refusal(with_tpm(tpm_content("a2 04 a1 00 54" + repeat("00", 20) + "0b a1 00 5820" +
+                                             repeat("00", 32)))) == Errc::malformed); // one bank only
+    assert_true(refusal(with_tpm(tpm_content(two_pcrs) + "00")) == Errc::trailing);
+    assert_true(refusal(with_tpm("a0")) == Errc::malformed);
+    Evidence large{.report = Bytes(snp_report_size), .certificates = {}, .claims = Bytes(1)};
+    large.event_log = Bytes(max_event_log_size + 1);
+    assert_true(refused_with(parse_evidence(encode_evidence(large)), Errc::out_of_range));
+    large.event_log = {};
+    large.ima_log = Bytes(max_ima_log_size + 1);
+    assert_true(refused_with(parse_evidence(encode_evidence(large)), Errc::out_of_range));
+    large.ima_log = {};
+    large.runtime_log = Bytes(max_runtime_log_size + 1);
+    assert_true(refused_with(parse_evidence(encode_evidence(large)), Errc::out_of_range));
+}
+
+static void svsm_parts_out_of_their_limits_are_refused(void **) {
+    assert_true(refusal(with_svsm(svsm_content)) == Errc::usage); // accepted
+    assert_true(refusal(with_svsm("a3 01 5904a0" + repeat("77", 1184) + "02 40 03 7824" + hex(as_bytes(guid)))) ==
+                Errc::out_of_range);
+    assert_true(refusal(with_svsm("a3 01 59049f" + repeat("77", 1183) + "02 41 00 03 7824" + hex(as_bytes(guid)))) ==
+                Errc::out_of_range);
+    assert_true(refusal(with_svsm("a3 01 5904a0" + repeat("77", 1184) + "02 41 00 03 60")) == Errc::out_of_range);
+    assert_true(refusal(with_svsm("a2 01 5904a0" + repeat("77", 1184) + "02 41 00")) == Errc::malformed);
+}
+
 static void the_largest_evidence_fits(void **) {
+    PcrValues values{.bank = TpmAlg::sha512, .values = {}};
+    for (unsigned i = 0; i < pcr_count; ++i)
+        values.values.push_back({static_cast<std::uint8_t>(i), Bytes(64)});
     const Evidence evidence{.report = Bytes(snp_report_size),
                             .certificates = Bytes(max_cert_table_size, std::byte{1}),
-                            .claims = Bytes(max_claims_size)};
+                            .claims = Bytes(max_claims_size),
+                            .tpm = TpmEvidence{.attest = Bytes(max_tpm_attest_size),
+                                               .signature = Bytes(max_tpm_signature_size),
+                                               .ak_public = Bytes(max_tpm_public_size),
+                                               .ek_public = Bytes(max_tpm_public_size),
+                                               .ek_certificate = Bytes(max_ek_certificate_size),
+                                               .pcr_values = values},
+                            .event_log = Bytes(max_event_log_size),
+                            .ima_log = Bytes(max_ima_log_size),
+                            .runtime_log = Bytes(max_runtime_log_size),
+                            .svsm = SvsmEvidence{.report = Bytes(snp_report_size),
+                                                 .manifest = Bytes(max_svsm_manifest_size),
+                                                 .service_guid = std::string(svsm_guid_size, 'a')}};
     const Bytes bytes = encode_evidence(evidence);
     assert_true(bytes.size() <= max_evidence_size);
     assert_true(parse_evidence(bytes).has_value());
@@ -98,6 +222,9 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(evidence_is_written_and_read_as_typed),
         cmocka_unit_test(certificates_are_left_out_when_there_are_none),
+        cmocka_unit_test(what_was_measured_is_written_and_read_as_typed),
+        cmocka_unit_test(tpm_parts_out_of_their_limits_are_refused),
+        cmocka_unit_test(svsm_parts_out_of_their_limits_are_refused),
         cmocka_unit_test(the_largest_evidence_fits),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(records_of_another_kind_are_refused),

@@ -127,6 +127,65 @@ static void responses_are_written_and_read_as_typed(void **) {
     assert_int_equal(accepted_truncations(failure, parse_response), 0);
 }
 
+static void a_quote_can_be_asked_for_with_the_evidence(void **) {
+    const Bytes typed = bytes_of("a4 00" + text("attest") + "01 5820" + repeat("ab", 32) + "02 0b 03 1a00ff800f");
+    const request::Attest attest{to_bytes(filled<32>(0xab)), request::PcrSelection{TpmAlg::sha256, 0xff800f}};
+    assert_true(equal(encode_request(attest), typed));
+    const auto parsed = parse_request(typed);
+    assert_true(parsed && std::get<request::Attest>(*parsed).pcrs == attest.pcrs);
+    assert_int_equal(accepted_truncations(typed, parse_request), 0);
+
+    const std::string nonce = "00" + text("attest") + "01 5820" + repeat("ab", 32);
+    assert_true(request_refusal("a4" + nonce + "02 0c 03 01") == Errc::usage);       // accepted: SHA-384, PCR 0
+    assert_true(request_refusal("a4" + nonce + "02 12 03 01") == Errc::unsupported); // SM3-256
+    assert_true(request_refusal("a4" + nonce + "02 0b 03 00") == Errc::out_of_range);
+    assert_true(request_refusal("a4" + nonce + "02 0b 03 1a01000000") == Errc::out_of_range); // PCR 24
+    assert_true(request_refusal("a3" + nonce + "02 0b") == Errc::malformed);
+    assert_true(request_refusal("a3" + nonce + "03 01") == Errc::malformed);
+}
+
+static void credential_activation_is_written_and_read_as_typed(void **) {
+    const Bytes typed = bytes_of("a3 00" + text("activate") + "01 43 a1b2c3 02 42 d4e5"),
+                answer = bytes_of("a2 00" + text("activated") + "01 42 0102");
+    assert_true(equal(encode_request(request::Activate{bytes_of("a1b2c3"), bytes_of("d4e5")}), typed));
+    assert_true(equal(encode_response(response::Activated{bytes_of("0102")}), answer));
+    const auto parsed = parse_request(typed);
+    assert_true(parsed && std::get<request::Activate>(*parsed).id_object == bytes_of("a1b2c3"));
+    assert_true(std::get<request::Activate>(*parsed).encrypted_secret == bytes_of("d4e5"));
+    assert_true(std::get<response::Activated>(*parse_response(answer)).credential == bytes_of("0102"));
+    assert_int_equal(accepted_truncations(typed, parse_request), 0);
+    assert_int_equal(accepted_truncations(answer, parse_response), 0);
+
+    const std::string head = "a3 00" + text("activate");
+    assert_true(request_refusal(head + "01 590100" + repeat("00", 256) + "02 590200" + repeat("00", 512)) ==
+                Errc::usage); // accepted
+    assert_true(request_refusal(head + "01 590101" + repeat("00", 257) + "02 41 00") == Errc::out_of_range);
+    assert_true(request_refusal(head + "01 41 00 02 590201" + repeat("00", 513)) == Errc::out_of_range);
+    assert_true(request_refusal(head + "01 40 02 41 00") == Errc::out_of_range);
+    assert_true(request_refusal(head + "01 41 00 02 40") == Errc::out_of_range);
+    assert_true(response_refusal("a2 00" + text("activated") + "01 40") == Errc::out_of_range);
+    assert_true(response_refusal("a2 00" + text("activated") + "01 5841" + repeat("00", 65)) == Errc::out_of_range);
+}
+
+static void events_are_asked_for_and_given_as_typed(void **) {
+    const Bytes typed = bytes_of("a2 00" + text("events") + "01 07"),
+                answer = bytes_of("a3 00" + text("events") + "01 43 a0a0a0 02 0a");
+    assert_true(equal(encode_request(request::Events{7}), typed));
+    assert_true(equal(encode_response(response::EventsChunk{bytes_of("a0a0a0"), 10}), answer));
+    assert_int_equal(std::get<request::Events>(*parse_request(typed)).from, 7);
+    const auto parsed = parse_response(answer);
+    assert_true(parsed && std::get<response::EventsChunk>(*parsed).records == bytes_of("a0a0a0"));
+    assert_int_equal(std::get<response::EventsChunk>(*parsed).total, 10);
+    assert_int_equal(accepted_truncations(typed, parse_request), 0);
+    assert_int_equal(accepted_truncations(answer, parse_response), 0);
+    assert_true(request_refusal("a2 00" + text("events") + "01 20") == Errc::malformed); // -1
+    assert_true(request_refusal("a1 00" + text("events")) == Errc::malformed);
+    const std::string head = "a3 00" + text("events");
+    assert_true(response_refusal(head + "01 5a00010000" + repeat("00", 65536) + "02 00") == Errc::usage); // accepted
+    assert_true(response_refusal(head + "01 5a00010001" + repeat("00", 65537) + "02 00") == Errc::out_of_range);
+    assert_true(response_refusal(head + "01 40 02 60") == Errc::malformed);
+}
+
 static void responses_outside_their_limits_are_refused(void **) {
     const std::string rest = "03 00 04 00 05 00 06" + text("x"), failure = "a3 00" + text("failure");
     assert_true(response_refusal("a7 00" + text("hello") + "01 01 02" + text("a") + rest) == Errc::usage); // accepted
@@ -134,7 +193,7 @@ static void responses_outside_their_limits_are_refused(void **) {
     assert_true(response_refusal("a7 00" + text("hello") + "01 01 02 60" + rest) == Errc::out_of_range);
     assert_true(response_refusal("a7 00" + text("hello") + "01 01 02 62 1b5b" + rest) == Errc::malformed);
     assert_true(response_refusal(failure + "01 00 02 60") == Errc::out_of_range);
-    assert_true(response_refusal(failure + "01 08 02 60") == Errc::out_of_range);
+    assert_true(response_refusal(failure + "01 0a 02 60") == Errc::out_of_range);
     assert_true(response_refusal(failure + "01 01 02 78c8" + repeat("78", 200)) == Errc::usage); // accepted
     assert_true(response_refusal(failure + "01 01 02 78c9" + repeat("78", 201)) == Errc::out_of_range);
     assert_true(response_refusal(failure + "01 01 02 66 6f6b1b5b324a") == Errc::malformed); // clears a terminal
@@ -159,6 +218,8 @@ static void peer_errors_have_frozen_numbers_and_texts(void **) {
     assert_int_equal(static_cast<int>(PeerErrc::unknown_name), 5);
     assert_int_equal(static_cast<int>(PeerErrc::full), 6);
     assert_int_equal(static_cast<int>(PeerErrc::internal), 7);
+    assert_int_equal(static_cast<int>(PeerErrc::tpm_refused), 8);
+    assert_int_equal(static_cast<int>(PeerErrc::log_full), 9);
     assert_true(name(PeerErrc::not_attested) == "not_attested");
     assert_true(message(PeerErrc::full) == "no room for another secret");
     assert_true(message(PeerErrc::internal).size() <= max_error_text_size);
@@ -236,6 +297,9 @@ int main() {
         cmocka_unit_test(requests_that_are_unknown_or_have_other_members_are_refused),
         cmocka_unit_test(secret_names_are_lower_case_and_short),
         cmocka_unit_test(responses_are_written_and_read_as_typed),
+        cmocka_unit_test(a_quote_can_be_asked_for_with_the_evidence),
+        cmocka_unit_test(credential_activation_is_written_and_read_as_typed),
+        cmocka_unit_test(events_are_asked_for_and_given_as_typed),
         cmocka_unit_test(responses_outside_their_limits_are_refused),
         cmocka_unit_test(the_largest_messages_fit_their_limits),
         cmocka_unit_test(peer_errors_have_frozen_numbers_and_texts),
