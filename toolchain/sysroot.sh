@@ -93,9 +93,9 @@ for side in guest host; do
     c_library "$prefix/lib/libtinycbor.a" "$flags $cbor_flags" "${cbor_files[@]}"
 done
 
-# ESYS and what it stands on: marshalling (MU), commands (SYS), the device file (TCTI); without autotools, as the sources are.
-# No log (MAXLOGLEVEL 0), no loader of TCTI plug-ins, no crypto backend: the agent gives ESYS its own (agent-min/tpm_crypto),
-# so mbedTLS needs no RSA, no ECDH with the TPM's keys and no second random generator for it.
+# ESYS and what it stands on, marshalling (MU) and commands (SYS); without autotools, as the sources are. No log (MAXLOGLEVEL
+# 0), no TCTI and no loader of such plug-ins, no crypto backend: the agent gives ESYS its own of both (agent-min/tpm_link,
+# tpm_crypto), so mbedTLS needs no RSA, no AES-CFB and no second random generator for it. DECISIONS.md says why.
 note "tpm2-tss for the guest"
 mkdir "$work/tss"
 tar -x -C "$work/tss" -f "$(source_file tpm2-tss_4.1.3.orig.tar.gz)" --strip-components=1
@@ -110,9 +110,9 @@ void Tss2_TctiLdr_Finalize(TSS2_TCTI_CONTEXT **context) { (void)context; }
 EOF_C
 rm "$work"/tss/src/tss2-esys/esys_crypto_{ossl,mbed}.c
 mapfile -t tss_files < <(LC_ALL=C ls "$work"/tss/src/tss2-{mu,sys,sys/api,esys,esys/api}/*.c)
-tss_files+=("$work"/tss/src/tss2-tcti/tcti-{common,device}.c "$work"/tss/src/util-io/io.c "$work"/tss/src/no_loader.c)
+tss_files+=("$work"/tss/src/no_loader.c)
 mkdir "$new/include/tss2"
-cp "$work"/tss/include/tss2/tss2_{common,esys,mu,rc,sys,tcti,tcti_device,tpm2_types}.h "$new/include/tss2/"
+cp "$work"/tss/include/tss2/tss2_{common,esys,mu,sys,tcti,tpm2_types}.h "$new/include/tss2/"
 tss_include="-I $work/tss/include/tss2 -I $work/tss/src -I $work/tss/src/tss2-mu -I $work/tss/src/tss2-sys -I $work/tss/src/tss2-esys"
 c_library "$new/lib/libtss2.a" "$guest_flags -D_GNU_SOURCE -DMAXLOGLEVEL=0 -w $tss_include" "${tss_files[@]}"
 
