@@ -22,6 +22,7 @@ namespace cvmin {
     X(usage, "is not a valid argument", 2)                                                                             \
     X(crypto, "failed in the crypto library", 4)                                                                       \
     X(system, "failed in the operating system", 4)                                                                     \
+    X(tpm, "failed in the TPM", 4)                                                                                     \
     X(busy, "is in use", 4)                                                                                            \
     X(refused, "was refused by the peer", 5)                                                                           \
     X(unreachable, "could not be reached", 5)                                                                          \
@@ -36,7 +37,7 @@ enum class Errc : std::uint8_t {
 struct Error {
     Errc code;
     std::string_view where;   // static text naming the thing: "snp_report.version"
-    std::uint64_t detail = 0; // offset for parse errors, errno for system, library code for crypto
+    std::uint64_t detail = 0; // offset for parse errors, errno for system, library code for crypto, TSS2_RC for tpm
 
     friend bool operator==(const Error &, const Error &) = default;
 };
