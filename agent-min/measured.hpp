@@ -4,10 +4,9 @@
 #include "common/evidence.hpp"
 #include "common/hash.hpp"
 #include "common/protocol.hpp"
+#include "common/runtime_log.hpp"
 
 namespace cvmin::agent {
-
-inline constexpr std::uint8_t runtime_log_pcr = 15; // PCR of the runtime log; the kernel's own go into 10 and below
 
 // A TPM that answers wrongly, too late or not at all is one that is not there: after an error of extend() or quote()
 // nobody asks it again.

@@ -301,6 +301,20 @@ void Decoder::expect_integer(std::int64_t wanted, Errc code) {
         refuse(code);
 }
 
+Result<ByteView> first_item(ByteView sequence, std::string_view where) {
+    constexpr std::uint32_t one_of_several = canonical & ~static_cast<std::uint32_t>(CborValidateCompleteData);
+    CborParser parser;
+    CborValue value;
+    CborError error = cbor_parser_init(u8(sequence), sequence.size(), 0, &parser, &value);
+    if (error == CborNoError)
+        error = cbor_value_validate(&value, one_of_several);
+    if (error == CborNoError)
+        error = cbor_value_advance(&value);
+    if (error != CborNoError)
+        return fail(code_of(error), where);
+    return sequence.first(static_cast<std::size_t>(cbor_value_get_next_byte(&value) - u8(sequence)));
+}
+
 Result<void> Decoder::finish() {
     if (!error_ && depth_ != 0)
         refuse(Errc::malformed);

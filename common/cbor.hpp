@@ -110,4 +110,7 @@ class Decoder {
     std::optional<Error> error_;
 };
 
+// The first item of a sequence (RFC 8742), in canonical form; what follows it is not looked at. truncated, malformed.
+Result<ByteView> first_item(ByteView sequence, std::string_view where);
+
 } // namespace cvmin::cbor
