@@ -104,7 +104,8 @@ struct ReplayedPcr {
 };
 struct ReplayedBank {
     TpmAlg alg;
-    std::array<ReplayedPcr, pcr_count> pcrs; // one without events: the value after a reset, zeros (17 to 22: all ones)
+    std::array<ReplayedPcr, pcr_count> pcrs; // one without events: the value after a reset, zeros (17 to 22: all ones,
+                                             // which only a dynamic launch, and so only an event, turns into zeros)
 };
 // unsupported: the log has no such bank, or this program not its hash.
 Result<ReplayedBank> replay(const EventLog &log, TpmAlg alg);
@@ -119,15 +120,16 @@ DataCheck check_event_data(const EventLog &log, const Event &event, std::size_t 
 struct Divergence {
     unsigned pcr;
     TpmDigest replayed, found;
-    std::uint32_t events;                      // of this PCR in the log
-    std::optional<std::uint32_t> agrees_until; // number of the event after which the replay had the found value
-    bool never_extended = false;               // the found value is that of a PCR that nothing was extended to
-    std::optional<std::uint32_t> without;      // number of the event without which the replay gives the found value
-    std::optional<std::uint32_t> inconsistent; // number of the first event whose data do not have its digest
+    std::uint32_t events;                        // of this PCR in the log
+    std::optional<std::uint32_t> agrees_until{}; // number of the event after which the replay had the found value
+    std::optional<std::uint32_t> next{};         // and of the one after it, or after none when `never_extended`
+    bool never_extended = false;                 // the found value is that of a PCR that nothing was extended to
+    std::optional<std::uint32_t> without{};      // number of the event without which the replay gives the found value
+    std::optional<std::uint32_t> inconsistent{}; // number of the first event whose data do not have its digest
     // number of the first event that the found value does not account for, when one of the above tells
     std::optional<std::uint32_t> first_diverging() const;
 };
-inline constexpr std::uint32_t max_events_searched = 512; // per PCR, for `without`: n * n / 2 extensions
+inline constexpr std::uint32_t max_events_searched = 256; // per PCR, for `without`: n * n / 2 extensions
 std::string to_string(const Divergence &divergence, const EventLog &log); // one line, ASCII
 // PCRs that agree are not in the result. unsupported, as for replay; out_of_range: a PCR that is not there or a value
 // of another size.

@@ -7,7 +7,9 @@
 #include "common/tpm.hpp"
 #include "host-tools/measured/tpm_hash.hpp"
 
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace cvmin {
 
@@ -36,7 +38,7 @@ struct ImaEntry {
 struct ImaLog {
     ByteView bytes; // the list, which its owner keeps
     std::vector<ImaEntry> entries;
-    std::vector<Bytes> padded; // hashed forms of template ima's data, which the list has not
+    std::vector<std::unique_ptr<Bytes>> padded; // hashed forms of template ima's data, which the list has not
 };
 
 // truncated; too_large: one of the limits above; malformed: fields that do not fill the template data exactly, a path
