@@ -171,7 +171,7 @@ using Ending = std::variant<Json, Failure, Interrupted, KvmFailed>;
 
 Ending wait_for_agent(const Waiting &w) {
     Asking asking;
-    std::string stage = "starting QEMU";
+    std::string stage = w.plan.vtpm ? "starting the vTPM" : "starting QEMU";
     std::string last_error;
     const AgentAddress address = w.plan.machine.platform == Platform::snp
                                      ? AgentAddress{KernelVsock{w.plan.machine.guest_cid}}
@@ -225,6 +225,8 @@ Ending wait_for_agent(const Waiting &w) {
                     failure.text += "\nThe console ends with:\n" + console;
                 return failure;
             }
+            if (const auto doing = json_string(*message, "doing", "supervisor"))
+                note(*doing);
             if (const auto reached = json_string(*message, "stage", "supervisor")) {
                 stage = *reached;
                 if (stage == launch_stage::started && !asking.start(address, w.deadline))
@@ -354,6 +356,15 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
             return std::unexpected(failure);
         }
     }
+    if (plan->vtpm)
+        if (const auto ca = VtpmCa::load_or_make(VtpmCa::directory()); !ca) {
+            directory->remove();
+            Failure failure = explain(ca.error(), VtpmCa::directory().native()).error();
+            if (ca.error().code != Errc::system)
+                failure.text += "; remove that directory to have a new CA made (EK certificates from before will then "
+                                "not verify)";
+            return std::unexpected(failure);
+        }
     if (plan->altered)
         note("an experiment: this is not the image as built, its launch digest or its boot will differ");
 
@@ -413,6 +424,9 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
          " ms: " + vm_name);
     if (emulated)
         note("relying parties may trust this emulator by name: --trust-emulated " + EmulatedKeys::ark_file().native());
+    if (plan->vtpm)
+        note("and the CA of its vTPM, which this host runs: --ek-root " +
+             info->details.value("vtpm", Json::object()).value("ek_root", ""));
     return int{Exit::ok};
 }
 
@@ -441,6 +455,10 @@ int dry_run(const Args &args) {
     std::vector<std::vector<std::string>> commands;
     if (emulated)
         commands.push_back(vsock_device_argv(vm_name, plan->machine.vsock_device, directory / vm_file::vsock_socket));
+    if (plan->vtpm) {
+        commands.push_back(vtpm_setup_argv(*plan->vtpm, vm_name));
+        commands.push_back(vtpm_argv(*plan->vtpm));
+    }
     commands.push_back(qemu_argv(plan->machine));
     if (args.json) {
         Json json = {{"schema", 1},
@@ -461,7 +479,7 @@ int dry_run(const Args &args) {
 
 int cmd_boot(int argc, char **argv) {
     Args args;
-    std::string policy, host_data, kernel, append, id_block, id_auth;
+    std::string policy, host_data, kernel, append, id_block, id_auth, vtpm_state;
     CLI::App app{"Boot an image as a CVM and wait until its agent answers. Prints the CVM's name.", "cvmin boot"};
     app.add_option("--image", args.options.image_json, "image.json, as cvmin build wrote it")->required();
     app.add_option("--name", args.name, "name of the CVM (default: vm1, vm2, ...)");
@@ -481,6 +499,9 @@ int cmd_boot(int argc, char **argv) {
         app.add_option("--id-block", id_block,
                        "signed ID block of the launch: id-blocks.json, or id-block.base64 with --id-auth (cvmin sign)");
     auto *id_auth_option = app.add_option("--id-auth", id_auth, "its authentication: id-auth.base64");
+    app.add_flag("--vtpm", args.options.vtpm, "give it a TPM of its own: swtpm, run by this host");
+    auto *vtpm_state_option = app.add_option(
+        "--vtpm-state", vtpm_state, "keep the TPM's state in this directory, for another boot (implies --vtpm)");
     app.add_option("--timeout", args.timeout_s, "seconds to wait for the agent")
         ->check(CLI::Range(1u, max_timeout_s))
         ->capture_default_str();
@@ -495,7 +516,7 @@ int cmd_boot(int argc, char **argv) {
            "measured page for OVMF: computed (over what QEMU is given), from-image, none, or a file of 4096 bytes")
         ->capture_default_str()
         ->group(experiments);
-    app.footer("Example: cvmin boot --image out/image.json --name demo\n"
+    app.footer("Example: cvmin boot --image out/image.json --name demo --vtpm\n"
                "See docs/boot.md; cvmin list, describe, console, stop.");
     if (const auto done = parse_options(app, argc, argv))
         return *done;
@@ -515,6 +536,8 @@ int cmd_boot(int argc, char **argv) {
         args.options.id_block = id_block;
     if (id_auth_option->count() != 0)
         args.options.id_auth = id_auth;
+    if (vtpm_state_option->count() != 0)
+        args.options.vtpm_state = vtpm_state;
     if (kernel_option->count() != 0)
         args.options.kernel = kernel;
     if (append_option->count() != 0)

@@ -53,6 +53,14 @@ static void print_for_people(const VmInfo &vm) {
     } else {
         line("vsock CID", std::to_string(d.value("vsock_cid", 0u)));
     }
+    if (const Json vtpm = d.value("vtpm", Json(nullptr)); vtpm.is_object()) {
+        line("vTPM",
+             "swtpm, run by this host, pid " + std::to_string(vtpm.value("pid", 0)) +
+                 (vtpm.value("kept_in", Json(nullptr)).is_string() ? ", kept in " + text_of(vtpm["kept_in"]) : ""));
+        line("vTPM's CA", vtpm.value("ek_root", "") + "  (for --ek-root)");
+    } else {
+        line("vTPM", "none");
+    }
     const Json agent = d.value("agent", Json(nullptr));
     if (agent.is_object())
         line("agent", agent.value("agent", "") + ", reports from " + agent.value("report_source", ""));

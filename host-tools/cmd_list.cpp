@@ -16,6 +16,10 @@ static std::string signer_of(const VmInfo &vm) {
     return id.is_object() ? id.value("id_key_digest", "").substr(0, shown) : "-";
 }
 
+static bool has_vtpm(const VmInfo &vm) {
+    return vm.details.value("vtpm", Json()).is_object();
+}
+
 int cmd_list(int argc, char **argv) {
     bool as_json = false;
     bool names_only = false;
@@ -40,6 +44,7 @@ int cmd_list(int argc, char **argv) {
                                    {"vcpus", vm.vcpus},
                                    {"memory_mib", vm.details.value("memory_mib", 0u)},
                                    {"id_block", id_block_of(vm)},
+                                   {"vtpm", has_vtpm(vm)},
                                    {"started", vm.details.value("started", "")},
                                    {"image", vm.image_json.native()}});
         print_json(json);
@@ -54,13 +59,14 @@ int cmd_list(int argc, char **argv) {
         note("no CVMs");
         return Exit::ok;
     }
-    std::printf("%-16s %-9s %-9s %-5s %-12s %5s %8s  %-10s %s\n", "NAME", "STATE", "PLATFORM", "ACCEL", "CPU", "VCPUS",
-                "MEMORY", "ID KEY", "STARTED");
+    std::printf("%-16s %-9s %-9s %-5s %-12s %5s %8s  %-5s %-10s %s\n", "NAME", "STATE", "PLATFORM", "ACCEL", "CPU",
+                "VCPUS", "MEMORY", "VTPM", "ID KEY", "STARTED");
     for (const VmInfo &vm : vms)
-        std::printf("%-16s %-9s %-9s %-5s %-12s %5u %4u MiB  %-10s %s\n", vm.name.c_str(),
+        std::printf("%-16s %-9s %-9s %-5s %-12s %5u %4u MiB  %-5s %-10s %s\n", vm.name.c_str(),
                     vm.running ? "running" : "starting", vm.platform == Platform::snp ? "snp" : "EMULATED",
                     vm.details.value("accelerator", "").c_str(), vm.cpu_model.c_str(), vm.vcpus,
-                    vm.details.value("memory_mib", 0u), signer_of(vm).c_str(), vm.details.value("started", "").c_str());
+                    vm.details.value("memory_mib", 0u), has_vtpm(vm) ? "swtpm" : "-", signer_of(vm).c_str(),
+                    vm.details.value("started", "").c_str());
     return Exit::ok;
 }
 

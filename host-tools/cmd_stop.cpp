@@ -38,7 +38,7 @@ bool ends_within(const UniqueFd &process, milliseconds limit) {
 // The processes that vm.json names, as far as they live: to be sure that they end when the supervisor had to be killed.
 std::vector<UniqueFd> children_of(const Json &details) {
     std::vector<UniqueFd> children;
-    for (const char *role : {"qemu", "vsock_device"}) {
+    for (const char *role : {"qemu", "vsock_device", "vtpm"}) {
         const Json child = details.value(role, Json::object());
         const auto pid = json_unsigned(child, "pid", role);
         const auto start_time = json_unsigned(child, "start_time", role);

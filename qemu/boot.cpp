@@ -121,6 +121,18 @@ Explained<BootPlan> make_plan(const BootOptions &options, bool dry_run) {
         (options.append->size() > max_command_line_size || options.append->find('\0') != std::string::npos))
         return explain(Errc::usage, "--append: at most " + std::to_string(max_command_line_size) + " bytes");
 
+    if (options.vtpm || options.vtpm_state) {
+        auto programs = find_vtpm_programs();
+        if (!programs && !dry_run)
+            return std::unexpected(programs.error());
+        if (!programs) {
+            plan.notes.push_back(programs.error().text);
+            programs = VtpmPrograms{"swtpm", "swtpm_setup", "swtpm_localca"};
+        }
+        plan.vtpm = Vtpm{};
+        plan.vtpm->programs = std::move(*programs);
+        plan.vtpm->kept = options.vtpm_state;
+    }
     if (options.id_auth && !options.id_block)
         return explain(Errc::usage, "--id-auth goes with --id-block");
 
@@ -254,6 +266,13 @@ Explained<void> place_plan(BootPlan &plan, std::string_view vm_name, const fs::p
     Machine &machine = plan.machine;
     machine.name = vm_name;
     machine.qmp_socket = directory / vm_file::qmp_socket;
+    if (plan.vtpm) {
+        machine.vtpm_socket = directory / vm_file::vtpm_socket;
+        auto placed = place_vtpm(std::move(plan.vtpm->programs), directory, machine.vtpm_socket, plan.vtpm->kept);
+        if (!placed)
+            return std::unexpected(placed.error());
+        plan.vtpm = std::move(*placed);
+    }
     if (machine.platform == Platform::snp) {
         if (accelerator == name(Accelerator::tcg))
             return explain(Errc::usage, "--accel tcg: SEV-SNP guests run under KVM only");

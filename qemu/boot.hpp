@@ -7,6 +7,7 @@
 #include "qemu/explained.hpp"
 #include "qemu/machine.hpp"
 #include "qemu/vm.hpp"
+#include "qemu/vtpm.hpp"
 
 #include <optional>
 #include <string>
@@ -27,6 +28,8 @@ struct BootOptions {
     ByteArray<32> host_data{};
     // base64 or raw, with id_auth; or id-blocks.json of cvmin sign, of which the block for this launch is taken
     std::optional<std::filesystem::path> id_block, id_auth;
+    bool vtpm = false;
+    std::optional<std::filesystem::path> vtpm_state; // keeps it, for another boot; implies vtpm
     // for experiments: another kernel or command line than the image's, another hash page
     std::optional<std::filesystem::path> kernel;
     std::optional<std::string> append;
@@ -43,6 +46,7 @@ struct BootPlan {
     std::size_t firmware_size = 0;
     Sha384Digest predicted{}; // of the image as built, with this CPU model and vCPU count
     bool altered = false;     // an experiment: not the image as built
+    std::optional<Vtpm> vtpm; // its paths depend on the VM's directory, too
     std::string hash_page_choice;
     std::optional<ByteArray<page_size>> hash_page; // emulated: what is put in guest memory
     bool hash_page_fits = true;     // the page is the one for kernel, initramfs and command line that QEMU is given
@@ -52,7 +56,7 @@ struct BootPlan {
 // usage: an option; errors of the image's files; unsupported: the policy or the firmware; system: QEMU, or what
 // --platform snp needs, is not here; missing: id-blocks.json has no block for this launch. Whether an ID block fits is
 // not judged here but by the AMD-SP.
-// `dry_run`: what this host lacks becomes a note.
+// A program of swtpm's that is not here: system. `dry_run`: what this host lacks becomes a note.
 Explained<BootPlan> make_plan(const BootOptions &options, bool dry_run);
 
 // Fills in what depends on the VM's directory, and chooses the accelerator (probing KVM there).

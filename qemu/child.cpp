@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 
@@ -10,6 +11,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,7 +52,95 @@ static std::unexpected<Error> system_error(std::string_view where) {
     std::abort();
 }
 
+// The children of this process, which has one thread.
+static std::vector<pid_t> children() {
+    std::vector<pid_t> found;
+    const std::string self = std::to_string(::getpid());
+    const auto text = read_file("/proc/" + self + "/task/" + self + "/children", 64u << 10);
+    if (!text)
+        return found;
+    std::string_view rest = as_text(*text);
+    while (!rest.empty()) {
+        pid_t pid = 0;
+        const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), pid);
+        if (error != std::errc{})
+            break;
+        found.push_back(pid);
+        rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+        rest.remove_prefix(std::min(rest.size(), rest.find_first_not_of(' ')));
+    }
+    return found;
+}
+
+// In the child of start_tree: never returns. `report` is closed once the program has started, or by its failure.
+[[noreturn]] static void look_after(char **args, const Child::Streams &streams, pid_t parent, UniqueFd report,
+                                    milliseconds grace) {
+    using Clock = std::chrono::steady_clock;
+    sigset_t handled;
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGTERM);
+    sigaddset(&handled, SIGCHLD);
+    ::sigprocmask(SIG_SETMASK, &handled, nullptr);
+    ::signal(SIGCHLD, SIG_DFL);
+    UniqueFd signals{::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK)};
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (!signals || ::getppid() != parent)
+        ::_exit(126);
+    const pid_t self = ::getpid();
+    const pid_t program = ::fork();
+    if (program < 0)
+        ::_exit(126);
+    if (program == 0)
+        become(args, streams, self, report.get());
+    // whatever of the starter's is open here is not ours to keep open: locks, the log's pipe, the report
+    UniqueFd kept{::fcntl(signals.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1)};
+    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        ::dup2(null, fd);
+    if (kept.get() > STDERR_FILENO + 1)
+        ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(kept.get()) - 1, 0);
+    ::close_range(static_cast<unsigned>(kept.get()) + 1, ~0u, 0);
+
+    int status = 126;
+    bool program_ended = false;
+    std::optional<Clock::time_point> deadline; // set: it is to end
+    while (!program_ended && (!deadline || Clock::now() < *deadline)) {
+        const auto left = deadline ? std::chrono::ceil<milliseconds>(*deadline - Clock::now()) : milliseconds{60'000};
+        pollfd waiting{.fd = kept.get(), .events = POLLIN, .revents = 0};
+        (void)::poll(&waiting, 1, static_cast<int>(std::max<long long>(left.count(), 0)));
+        signalfd_siginfo info;
+        while (::read(kept.get(), &info, sizeof info) == sizeof info)
+            if (info.ssi_signo == SIGTERM && !deadline)
+                deadline = Clock::now() + grace;
+        pid_t ended;
+        int how = 0;
+        while ((ended = ::waitpid(-1, &how, WNOHANG)) > 0)
+            if (ended == program) {
+                program_ended = true;
+                status = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+            }
+    }
+    // what is killed leaves its own children to us
+    for (std::vector<pid_t> left = children(); !left.empty(); left = children()) {
+        for (pid_t pid : left)
+            ::kill(pid, SIGKILL);
+        while (::waitpid(-1, nullptr, 0) < 0 && errno == EINTR)
+            ;
+    }
+    ::_exit(status);
+}
+
 Result<Child> Child::start(const std::vector<std::string> &argv, const Streams &streams) {
+    return start(argv, streams, std::nullopt);
+}
+
+Result<Child> Child::start_tree(const std::vector<std::string> &argv, const Streams &streams, milliseconds grace) {
+    return start(argv, streams, grace);
+}
+
+Result<Child> Child::start(const std::vector<std::string> &argv, const Streams &streams,
+                           std::optional<milliseconds> tree_grace) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0)
         return system_error("process");
@@ -67,6 +157,8 @@ Result<Child> Child::start(const std::vector<std::string> &argv, const Streams &
     child.pid_ = ::fork();
     if (child.pid_ < 0)
         return system_error("process");
+    if (child.pid_ == 0 && tree_grace)
+        look_after(args.data(), streams, parent, std::move(writing), *tree_grace);
     if (child.pid_ == 0)
         become(args.data(), streams, parent, writing.get());
     writing.reset();

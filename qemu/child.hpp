@@ -21,6 +21,12 @@ class Child {
     // argv[0] is looked up in PATH. missing: no such program; system: it could not be started. Must be called by the
     // process's only thread: the kernel ties "when the parent dies" to the thread.
     static Result<Child> start(const std::vector<std::string> &argv, const Streams &streams);
+    // For a program that starts others in the background: a process of ours stands between, which all of them fall to
+    // when they lose their parent, and which ends what is left of them when the program ends, when it gets SIGTERM, or
+    // when we die; in the last two cases it first gives the program `grace` to end by itself and clean up. Its status
+    // is the program's.
+    static Result<Child> start_tree(const std::vector<std::string> &argv, const Streams &streams,
+                                    std::chrono::milliseconds grace);
     Child() = default;
     Child(Child &&) noexcept;
     Child &operator=(Child &&) noexcept;
@@ -35,6 +41,8 @@ class Child {
     void signal(int number);
 
   private:
+    static Result<Child> start(const std::vector<std::string> &argv, const Streams &streams,
+                               std::optional<std::chrono::milliseconds> tree_grace);
     void kill_now();
 
     pid_t pid_ = -1;

@@ -98,6 +98,11 @@ std::vector<std::string> qemu_argv(const Machine &machine) {
         option("-chardev", "socket,id=vsock0,path=" + escaped(machine.vsock_device.native()));
         option("-device", "vhost-user-vsock-pci,chardev=vsock0");
     }
+    if (!machine.vtpm_socket.empty()) {
+        option("-chardev", "socket,id=vtpm0,path=" + escaped(machine.vtpm_socket.native()));
+        option("-tpmdev", "emulator,id=tpm0,chardev=vtpm0");
+        option("-device", "tpm-crb,tpmdev=tpm0");
+    }
     option("-chardev", "stdio,id=console0,signal=off");
     option("-serial", "chardev:console0");
     option("-qmp", "unix:" + escaped(machine.qmp_socket.native()) + ",server=on,wait=off");

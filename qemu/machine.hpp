@@ -41,6 +41,7 @@ struct Machine {
     std::string command_line;
     std::optional<SignedIdBlock> id_block; // for the AMD-SP, be it real or emulated
     std::filesystem::path qmp_socket;
+    std::filesystem::path vtpm_socket; // swtpm's control channel; empty: no TPM
 
     // emulated
     std::filesystem::path hash_page; // file with the page; empty: none is put in memory

@@ -32,6 +32,9 @@ using std::chrono::seconds;
 namespace {
 
 constexpr seconds start_limit{20};                 // for QEMU to answer QMP; 0.1 s when the host is idle
+constexpr seconds vtpm_limit{10};                  // for swtpm to listen, and to answer; 20 ms when the host is idle
+constexpr seconds setup_limit{60};                 // for swtpm_setup; 1 s, of which the RSA key may take most
+constexpr seconds patience_without_word{1};        // then people are told what takes so long
 constexpr milliseconds drain_interval{20};         // a pipe holds 64 KiB
 constexpr std::size_t max_console_part = 1u << 20; // two parts are kept: a guest cannot fill the host's memory
 constexpr std::size_t max_log = 256u << 10;        // of QEMU's and the vsock device's own messages
@@ -139,7 +142,8 @@ class Supervising {
           signals_(std::move(signals)), began_(began),
           console_(directory_.file(vm_file::console), directory_.file(vm_file::console_before), max_console_part),
           qemu_log_(directory_.file(vm_file::qemu_log), {}, max_log),
-          vsock_log_(directory_.file(vm_file::vsock_log), {}, max_log) {}
+          vsock_log_(directory_.file(vm_file::vsock_log), {}, max_log),
+          vtpm_log_(directory_.file(vm_file::vtpm_log), {}, max_log) {}
 
     void run() {
         auto launched = launch();
@@ -189,6 +193,20 @@ class Supervising {
                 {"author_key_digest", keys.author_key_digest ? Json(hex(*keys.author_key_digest)) : Json(nullptr)}};
     }
 
+    Json vtpm_json() const {
+        if (!plan_.vtpm)
+            return nullptr;
+        const Vtpm &vtpm = *plan_.vtpm;
+        return {{"device", "tpm-crb"},
+                {"run_by", "host: swtpm"},
+                {"ek_root", (vtpm.kept ? *vtpm.kept / vtpm_file::root : VtpmCa::root_file()).native()},
+                {"ek_certificates",
+                 {(vtpm.certificates / vtpm_file::ek_rsa).native(), (vtpm.certificates / vtpm_file::ek_ecc).native()}},
+                {"kept_in", vtpm.kept ? Json(vtpm.kept->native()) : Json(nullptr)},
+                {"pid", vtpm_.pid()},
+                {"start_time", process_start_time(vtpm_.pid()).value_or(0)}};
+    }
+
     Explained<void> write_json() {
         const Machine &m = plan_.machine;
         Json json = {{"schema", vm_json_schema},
@@ -209,6 +227,7 @@ class Supervising {
         } else {
             json["vsock_cid"] = m.guest_cid;
         }
+        json["vtpm"] = vtpm_json();
         char policy[19];
         std::snprintf(policy, sizeof policy, "0x%llx", static_cast<unsigned long long>(plan_.policy));
         json["launch"] = {{"digest_measured", measured_ ? Json(hex(*measured_)) : Json(nullptr)},
@@ -261,6 +280,11 @@ class Supervising {
             if (auto ready = start_vsock_device(); !ready)
                 return ready;
         }
+        if (plan_.vtpm) {
+            if (auto ready = start_vtpm(*plan_.vtpm); !ready)
+                return ready;
+            reached(launch_stage::vtpm_ready);
+        }
         if (auto ready = start_qemu(); !ready)
             return ready;
         if (emulated()) {
@@ -307,6 +331,87 @@ class Supervising {
         return {};
     }
 
+    Explained<void> start_vtpm(const Vtpm &vtpm) {
+        bool manufactured = false;
+        if (vtpm.kept) {
+            auto kept = open_kept_vtpm(*vtpm.kept);
+            if (!kept)
+                return std::unexpected(kept.error());
+            vtpm_lock_ = std::move(kept->lock);
+            manufactured = kept->manufactured;
+        }
+        if (!manufactured)
+            if (auto made = manufacture_vtpm(vtpm); !made)
+                return made;
+        auto log = vtpm_log_.open();
+        if (!log)
+            return std::unexpected(log.error());
+        auto child = Child::start(vtpm_argv(vtpm), {.in = -1, .out = *log, .err = *log});
+        vtpm_log_.child_started();
+        if (!child)
+            return explain(child.error(), vtpm.programs.swtpm.native());
+        vtpm_ = std::move(*child);
+        const auto deadline = Clock::now() + vtpm_limit;
+        while (!listens(vtpm.socket)) {
+            if (auto status = vtpm_.wait(milliseconds{2}))
+                return ended("swtpm", *status, vtpm_log_, vm_file::vtpm_log);
+            if (Clock::now() >= deadline)
+                return explain(Errc::timed_out, "swtpm made no control socket within 10 s");
+            if (cancelled())
+                return explain(Errc::refused, "cancelled");
+        }
+        const auto answered = ask_vtpm(vtpm.socket, vtpm_limit);
+        if (!answered) {
+            if (auto status =
+                    vtpm_.wait(answered.error().code == Errc::unreachable ? milliseconds{200} : milliseconds{0}))
+                return ended("swtpm", *status, vtpm_log_, vm_file::vtpm_log);
+            return explain(answered.error(), "swtpm");
+        }
+        return {};
+    }
+
+    Explained<void> manufacture_vtpm(const Vtpm &vtpm) {
+        const fs::path ca_directory = VtpmCa::directory();
+        const auto ca = VtpmCa::load(ca_directory);
+        if (!ca)
+            return explain(ca.error(), ca_directory.native());
+        if (auto written = write_vtpm_configuration(vtpm, *ca, ca_directory); !written)
+            return written;
+        if (auto made = make_private_directory(vtpm.state); !made)
+            return explain(made.error(), vtpm.state.native());
+        auto log = vtpm_log_.open();
+        if (!log)
+            return std::unexpected(log.error());
+        auto setup = Child::start_tree(vtpm_setup_argv(vtpm, directory_.name()), {.in = -1, .out = *log, .err = *log},
+                                       supervisor_limit::setup);
+        vtpm_log_.child_started();
+        if (!setup)
+            return explain(setup.error(), vtpm.programs.swtpm_setup.native());
+        const auto began = Clock::now();
+        bool said = false;
+        std::optional<int> status;
+        while (!(status = setup->wait(drain_interval))) {
+            vtpm_log_.take();
+            const auto took = Clock::now() - began;
+            if (took >= patience_without_word && !std::exchange(said, true))
+                tell({{"doing", "manufacturing the vTPM: keys and EK certificates"}});
+            const bool unwanted = cancelled();
+            if (!unwanted && took < setup_limit)
+                continue;
+            (void)setup->stop(supervisor_limit::setup + supervisor_limit::term);
+            if (unwanted)
+                return explain(Errc::refused, "cancelled");
+            return explain(Errc::timed_out, "swtpm_setup did not end within 60 s");
+        }
+        if (*status != 0)
+            return ended("swtpm_setup", *status, vtpm_log_, vm_file::vtpm_log);
+        vtpm_log_.take();
+        if (vtpm.kept)
+            if (auto written = write_file(*vtpm.kept / vtpm_file::root, ca->root(), 0600); !written)
+                return explain(written.error(), vtpm.kept->native());
+        return {};
+    }
+
     Explained<void> start_qemu() {
         auto out = console_.open();
         auto err = qemu_log_.open();
@@ -333,7 +438,8 @@ class Supervising {
             if (auto status = qemu_.wait(milliseconds{0}))
                 return ended("QEMU", *status, qemu_log_, vm_file::qemu_log);
             if (qmp.error().code != Errc::timed_out || Clock::now() >= deadline)
-                return explain(qmp.error(), "QEMU's control socket");
+                return explain(qmp.error(), plan_.vtpm ? "QEMU's control socket (it first waits for what swtpm answers)"
+                                                       : "QEMU's control socket");
             if (cancelled())
                 return explain(Errc::refused, "cancelled");
         }
@@ -480,7 +586,7 @@ class Supervising {
     }
 
     void take_logs() {
-        for (Log *log : {&console_, &qemu_log_, &vsock_log_})
+        for (Log *log : {&console_, &qemu_log_, &vsock_log_, &vtpm_log_})
             if (log->fd() >= 0)
                 log->take();
     }
@@ -497,9 +603,10 @@ class Supervising {
             const std::size_t channel = add(channel_.get());
             const std::size_t qemu = add(qemu_.pidfd());
             const std::size_t vsock = add(vsock_.pidfd());
+            const std::size_t vtpm = add(vtpm_.pidfd());
             const std::size_t qmp = add(qmp_->fd());
             const std::size_t listener = add(sp_listener_.get());
-            for (const Log *log : {&console_, &qemu_log_, &vsock_log_})
+            for (const Log *log : {&console_, &qemu_log_, &vsock_log_, &vtpm_log_})
                 add(log->fd());
             const std::size_t first_client = waiting.size();
             for (const SpClient &client : sp_clients_)
@@ -521,6 +628,8 @@ class Supervising {
             if (waiting[vsock].revents != 0)
                 return ended("vhost-device-vsock", vsock_.wait(milliseconds{0}).value_or(0), vsock_log_,
                              vm_file::vsock_log);
+            if (waiting[vtpm].revents != 0)
+                return ended("swtpm", vtpm_.wait(milliseconds{0}).value_or(0), vtpm_log_, vm_file::vtpm_log);
             if (waiting[qmp].revents != 0 && !qmp_->take_events())
                 return ended_or_mute();
             if (qmp_->stopped())
@@ -607,8 +716,9 @@ class Supervising {
             }
             stop_draining(qemu_);
         }
-        if (vsock_.pid() > 0)
-            stop_draining(vsock_);
+        for (Child *child : {&vsock_, &vtpm_})
+            if (child->pid() > 0)
+                stop_draining(*child);
         take_logs();
     }
 
@@ -636,12 +746,13 @@ class Supervising {
     bool running_ = false, stopping_ = false, kvm_failed_ = false;
     Json times_ = Json::object();
     Json agent_;
-    Log console_, qemu_log_, vsock_log_;
+    Log console_, qemu_log_, vsock_log_, vtpm_log_;
+    UniqueFd vtpm_lock_; // of a state that is kept
     std::optional<EmulatedSp> sp_;
     std::optional<Sha384Digest> measured_;
     UniqueFd sp_listener_;
     std::deque<SpClient> sp_clients_;
-    Child vsock_, qemu_; // QEMU goes first, being destroyed in reverse order
+    Child vsock_, vtpm_, qemu_; // QEMU goes first, being destroyed in reverse order
     std::optional<Qmp> qmp_;
 };
 

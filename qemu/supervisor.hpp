@@ -3,6 +3,7 @@
 //
 // boot talks to it over a socket pair, one JSON object per packet:
 //   supervisor -> boot  {"stage": TEXT, "ms": N}                     a step of the launch is done
+//                       {"doing": TEXT}                                  something takes long; for people
 //                       {"failed": CODE, "text": TEXT}               it gave up, or QEMU ended; the VM is being removed
 //                       (with "kvm_failed": true when KVM could not go on with the guest)
 //   boot -> supervisor  {"agent": {...} or null, "agent_answered": N} the agent has answered: the VM stays
@@ -17,6 +18,7 @@
 namespace cvmin {
 
 namespace launch_stage {
+inline constexpr std::string_view vtpm_ready = "vtpm_ready"; // swtpm is manufactured and answers
 inline constexpr std::string_view qemu_ready = "qemu_ready"; // QEMU answers QMP, the guest is paused
 inline constexpr std::string_view measured = "measured";     // guest memory read, launch digest complete
 inline constexpr std::string_view started = "started";       // the guest runs
@@ -26,9 +28,10 @@ namespace supervisor_limit {
 inline constexpr std::chrono::seconds command{10}; // for one QMP command; the longest copies the firmware, some ms
 inline constexpr std::chrono::seconds closing{1};  // for a QEMU that closed its control connection to end
 inline constexpr std::chrono::seconds quit{3};     // for QEMU to take the command to end, and again for it to end
-inline constexpr std::chrono::seconds term{2};     // for QEMU, and for the vsock device, to end after SIGTERM
+inline constexpr std::chrono::seconds term{2};     // for QEMU, vsock device and swtpm each to end after SIGTERM
+inline constexpr std::chrono::seconds setup{2};    // for swtpm_setup to end by itself, when it is not wanted any more
 // From being told to stop until everything is removed, at the worst; whoever waits for a supervisor waits for longer.
-inline constexpr std::chrono::seconds worst_case = command + closing + 2 * quit + 2 * term;
+inline constexpr std::chrono::seconds worst_case = command + closing + 2 * quit + 3 * term + setup;
 inline constexpr std::chrono::seconds patience = worst_case + std::chrono::seconds{5};
 } // namespace supervisor_limit
 

@@ -157,8 +157,8 @@ Explained<std::optional<fs::path>> open_vms_directory() {
 
 Explained<void> check_socket_paths(const fs::path &directory) {
     const std::string guest_port = std::string{vm_file::vsock_socket} + "_" + std::to_string(emulator_vsock_port);
-    for (const std::string &socket :
-         {std::string{vm_file::qmp_socket}, std::string{vm_file::vsock_device}, guest_port}) {
+    for (const std::string &socket : {std::string{vm_file::qmp_socket}, std::string{vm_file::vtpm_socket},
+                                      std::string{vm_file::vsock_device}, guest_port}) {
         const fs::path path = directory / socket;
         if (path.native().size() > max_socket_path)
             return explain(Errc::out_of_range,

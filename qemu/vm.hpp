@@ -58,8 +58,10 @@ inline constexpr const char *console = "console.log"; // the newest part; the pa
 inline constexpr const char *console_before = "console.log.1";
 inline constexpr const char *qemu_log = "qemu.log";
 inline constexpr const char *vsock_log = "vsock.log";
+inline constexpr const char *vtpm_log = "vtpm.log";
 inline constexpr const char *hash_page = "hash-page.bin";
 inline constexpr const char *qmp_socket = "qmp";
+inline constexpr const char *vtpm_socket = "vtpm-ctl";   // swtpm <-> QEMU
 inline constexpr const char *vsock_device = "vsock-dev"; // vhost-device-vsock <-> QEMU
 inline constexpr const char *vsock_socket = "vsock";     // host -> guest; the guest's connections: vsock_<port>
 } // namespace vm_file
