@@ -13,7 +13,8 @@
 namespace cvmin::agent {
 
 // How long the event loop may stand still for the TPM. After one of these has passed there is no TPM any more, so the
-// longest is also the most that a TPM which does not answer costs in all. swtpm needs a tenth of it, under emulation too.
+// longest is also the most that a TPM which does not answer costs in all. swtpm needs a tenth of it, under emulation
+// too.
 inline constexpr std::uint64_t tpm_open_budget_ms = 3000;     // banks, attestation key
 inline constexpr std::uint64_t tpm_extend_budget_ms = 1000;   // one command
 inline constexpr std::uint64_t tpm_quote_budget_ms = 3000;    // PCR values, quote; the first time EK and certificate
@@ -25,8 +26,8 @@ inline constexpr int max_quote_attempts = 5;
 class EsysTpm final : public Tpm {
   public:
     // Looks for PCR banks and makes the attestation key. Errors mean that there is no TPM for us: timed_out, system,
-    // truncated, ...: of the link; tpm (TSS2_RC); unsupported: neither a SHA-256 nor a SHA-384 bank; mismatch: an answer
-    // that is not to the question. `device` and `clock` outlive it.
+    // truncated, ...: of the link; tpm (TSS2_RC); unsupported: neither a SHA-256 nor a SHA-384 bank; mismatch: an
+    // answer that is not to the question. `device` and `clock` outlive it.
     static Result<std::unique_ptr<EsysTpm>> open(TpmDevice &device, Clock &clock);
     ~EsysTpm(); // flushes what it made
     EsysTpm(const EsysTpm &) = delete;

@@ -77,8 +77,7 @@ TSS2_RC finish(ESYS_CRYPTO_CONTEXT_BLOB **context, std::uint8_t *out, std::size_
     const std::size_t wanted = mbedtls_md_get_size(mbedtls_md_info_from_ctx(state.md.get()));
     if (*size < wanted)
         return TSS2_ESYS_RC_BAD_SIZE;
-    const int ended =
-        state.hmac ? mbedtls_md_hmac_finish(state.md.get(), out) : mbedtls_md_finish(state.md.get(), out);
+    const int ended = state.hmac ? mbedtls_md_hmac_finish(state.md.get(), out) : mbedtls_md_finish(state.md.get(), out);
     *size = wanted;
     abort_any(context, nullptr);
     return result(ended);

@@ -1,5 +1,6 @@
-// What ESYS needs of cryptography for its sessions, over mbedTLS and getrandom(2): hashes, HMAC, nonces. Not for parameter
-// encryption or salted sessions, which the agent does not use: whoever listens on the way to a host-run TPM runs it.
+// What ESYS needs of cryptography for its sessions, over mbedTLS and getrandom(2): hashes, HMAC, nonces. Not for
+// parameter encryption or salted sessions, which the agent does not use: whoever listens on the way to a host-run TPM
+// runs it.
 #pragma once
 
 #include <tss2/tss2_esys.h>

@@ -1,5 +1,5 @@
-// The way to the TPM: one command, one answer, a deadline for each. What ESYS sends goes through here, and what comes back
-// is checked here for its outer form before ESYS sees it. Knows nothing of what commands mean.
+// The way to the TPM: one command, one answer, a deadline for each. What ESYS sends goes through here, and what comes
+// back is checked here for its outer form before ESYS sees it. Knows nothing of what commands mean.
 #pragma once
 
 #include "agent-min/clock.hpp"
@@ -29,7 +29,8 @@ class TpmDevice { // where commands go: /dev/tpm0, a socket of swtpm, a script o
     ~TpmDevice() = default;
 };
 
-// A non-blocking descriptor. It is not closed before its user is: close(2) of /dev/tpm0 waits for the command under way.
+// A non-blocking descriptor. It is not closed before its user is: close(2) of /dev/tpm0 waits for the command under
+// way.
 class FdTpmDevice final : public TpmDevice {
   public:
     FdTpmDevice(Fd fd, Clock &clock) : fd_(std::move(fd)), clock_(clock) {}
@@ -41,8 +42,8 @@ class FdTpmDevice final : public TpmDevice {
     Clock &clock_;
 };
 
-// The outer form of an answer (TPM 2.0 Part 1, 18): size field = size, a tag of TPM 2.0; a success has the command's tag, a
-// failure no sessions and no body. truncated, trailing, unsupported: the tag.
+// The outer form of an answer (TPM 2.0 Part 1, 18): size field = size, a tag of TPM 2.0; a success has the command's
+// tag, a failure no sessions and no body. truncated, trailing, unsupported: the tag.
 Result<void> check_tpm_answer(ByteView answer, std::uint16_t command_tag);
 
 // The TCTI that ESYS is given. After the first fault (I/O, time, form) every command fails at once, until the end.
@@ -80,7 +81,7 @@ class TpmLink {
     std::uint64_t operation_deadline_ms_ = 0; // nothing is allowed before begin()
     std::uint64_t command_deadline_ms_ = 0;
     std::uint16_t command_tag_ = 0;
-    bool waiting_ = false;       // a command is under way
+    bool waiting_ = false;        // a command is under way
     std::size_t answer_size_ = 0; // of the answer that ESYS has not taken yet
     ByteArray<max_tpm_message_size> answer_{};
 };

@@ -1,11 +1,12 @@
-// Drives the agent's TPM code against a swtpm, for tests/agent/swtpm.sh: one command a line on standard input, one answer a
-// line on standard output ("ok", or the error).
+// Drives the agent's TPM code against a swtpm, for tests/agent/swtpm.sh: one command a line on standard input, one
+// answer a line on standard output ("ok", or the error).
 //   quote BANK MASK QUALIFYING_HEX PREFIX    writes PREFIX.{attest,sig,ak,ek,cert,pcrs}
 //   activate ID_OBJECT SECRET OUT            files
 //   extend SHA256_HEX SHA384_HEX
 //   ak                                       answers the digest
 #include "agent-min/esys_tpm.hpp"
 
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -96,6 +97,7 @@ int main(int argc, char **argv) {
         std::perror(argv[1]);
         return 4;
     }
+    std::signal(SIGPIPE, SIG_IGN); // as the agent does
     BootClock clock;
     FdTpmDevice device{std::move(fd), clock};
     auto tpm = EsysTpm::open(device, clock);
