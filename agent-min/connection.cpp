@@ -21,7 +21,7 @@ Wish wish_of(Io io) {
 } // namespace
 
 Connection::Connection(std::uint64_t id, Fd socket, Service &service)
-    : id_(id), socket_(std::move(socket)), service_(service), peer_{.channel = *this} {}
+    : id_(id), socket_(std::move(socket)), service_(service), peer_{.channel = *this, .session = id} {}
 
 Result<std::unique_ptr<Connection>> Connection::open(std::uint64_t id, Fd socket, const TlsIdentity &identity,
                                                      Service &service, std::uint64_t now_ms) {

@@ -57,7 +57,7 @@ class Connection final : Channel {
     using State = std::variant<Handshaking, std::unique_ptr<Reading>, Writing, Lingering>;
 
     Connection(std::uint64_t id, Fd socket, Service &service);
-    Result<ByteArray<exporter_size>> exporter(ByteView nonce) override { return tls_->exporter(nonce); }
+    Result<ByteArray<exporter_size>> exporter(ByteView context) override { return tls_->exporter(context); }
     Wish on(Handshaking &, std::uint64_t now_ms);
     Wish on(std::unique_ptr<Reading> &state, std::uint64_t now_ms);
     Wish on(Writing &state, std::uint64_t now_ms);

@@ -118,7 +118,8 @@ int run(std::uint64_t start_us) {
     const std::uint64_t listening_us = boot_clock.now_us();
 
     const auto mounted = mount_all(mounts);
-    if (is_debug_image())
+    const bool debug_image = is_debug_image();
+    if (debug_image)
         console = Fd{::open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC)};
     if (!mounted)
         stop_on(mounted.error());
@@ -139,7 +140,15 @@ int run(std::uint64_t start_us) {
     identity = std::move(*made);
     const std::uint64_t ready_us = boot_clock.now_us();
 
-    Service service{*source, secrets, identity->public_key(), {start_us, listening_us, ready_us}};
+    RuntimeLog runtime_log{boot_clock, nullptr};
+    runtime_log.record(event::Boot{.agent = "cvmin-agent " CVMIN_VERSION,
+                                   .debug_image = debug_image,
+                                   .report_source = std::string{source->name()},
+                                   .tpm = PartState::absent,
+                                   .ima = PartState::absent});
+    Service service{{.source = *source, .secrets = secrets, .log = runtime_log},
+                    identity->public_key(),
+                    {start_us, listening_us, ready_us}};
     auto opened = Server::open(std::move(*listener), *identity, service, boot_clock);
     if (!opened)
         stop_on(opened.error());

@@ -5,7 +5,7 @@
 
 namespace cvmin::agent {
 
-inline constexpr std::size_t max_connections = 64; // each needs at most 0.4 MiB, of which most only while a reply waits
+inline constexpr std::size_t max_connections = 64; // each needs at most 0.6 MiB, of which most only while a reply waits
 inline constexpr int max_accepts_per_turn = 32;    // so that a flood of connects does not starve those that are in
 
 class Server {

@@ -34,56 +34,120 @@ Reply Service::on(const request::Hello &, Peer &) const {
                                  .start_us = timings_.start,
                                  .listening_us = timings_.listening,
                                  .ready_us = timings_.ready,
-                                 .report_source = std::string{source_.name()}});
+                                 .report_source = std::string{platform_.source.name()}});
 }
 
+Bytes Service::claims_now(const request::Attest &attest, const ByteArray<exporter_size> &exporter) const {
+    const Tpm *tpm = platform_.log.tpm();
+    return encode_claims({.nonce = attest.nonce,
+                          .key = key_,
+                          .exporter = exporter,
+                          .runtime_log = platform_.log.head(),
+                          .manifest = std::nullopt,
+                          .ak = tpm == nullptr ? std::nullopt : tpm->ak()});
+}
+
+// The order matters: the session is recorded first, so that the evidence tells whoever asked for it about itself; the
+// quote, which can cost us the TPM, comes before the report; nothing is recorded between claims and evidence.
 Reply Service::on(const request::Attest &attest, Peer &peer) {
     const auto exporter = peer.channel.exporter(attest.nonce);
     if (!exporter)
         return failure(PeerErrc::internal, to_string(exporter.error()));
-    const Bytes claims = encode_claims({.nonce = attest.nonce,
-                                        .key = key_,
-                                        .exporter = *exporter,
-                                        .runtime_log = std::nullopt,
-                                        .manifest = std::nullopt,
-                                        .ak = std::nullopt});
-    auto report = source_.report(report_data_for(claims));
+    platform_.log.note(event::SessionOpened{.session = peer.session, .nonce = sha256(attest.nonce)});
+    Evidence evidence;
+    evidence.claims = claims_now(attest, *exporter);
+    if (Tpm *const tpm = platform_.log.tpm(); attest.pcrs && tpm != nullptr) {
+        auto quote = tpm->quote(*attest.pcrs, sha256(evidence.claims));
+        if (quote)
+            evidence.tpm = std::move(*quote);
+        else if (quote.error().code == Errc::usage)
+            return failure(PeerErrc::tpm_refused, to_string(quote.error()));
+        else {
+            platform_.log.lost(quote.error());
+            evidence.claims = claims_now(attest, *exporter); // without it
+        }
+    }
+    const ByteArray<64> report_data = report_data_for(evidence.claims);
+    auto report = platform_.source.report(report_data);
     if (!report)
         return failure(PeerErrc::not_available, to_string(report.error()));
+    evidence.report = std::move(report->report);
+    evidence.certificates = std::move(report->certificates);
+    evidence.runtime_log = platform_.log.log();
+    if (attest.pcrs && platform_.logs != nullptr) {
+        evidence.event_log = platform_.logs->event_log();
+        evidence.ima_log = platform_.logs->ima_log(); // after the quote: it holds what was quoted, and perhaps more
+        evidence.svsm = platform_.logs->svsm(report_data);
+    }
     peer.attested = true;
-    return reply(response::Evidence{encode_evidence(
-        {.report = std::move(report->report), .certificates = std::move(report->certificates), .claims = claims})});
+    return reply(response::Evidence{encode_evidence(evidence)});
 }
 
 Reply Service::on(const request::PutSecret &put, Peer &peer) {
-    if (!peer.attested) // whoever sends a secret without having looked is making a mistake we can stop
+    RuntimeLog &log = platform_.log;
+    if (!peer.attested) { // whoever sends a secret without having looked is making a mistake we can stop
+        log.violation({.session = peer.session, .rule = ViolationRule::put_before_attest, .name = put.name});
         return failure(PeerErrc::not_attested);
-    const auto stored = secrets_.put(put.name, put.value, peer.put);
-    if (stored)
+    }
+    const auto exporter = peer.channel.exporter(secret_context(put.name));
+    if (!exporter)
+        return failure(PeerErrc::internal, to_string(exporter.error()));
+    if (!log.has_room())
+        return failure(PeerErrc::log_full);
+    const std::size_t before = platform_.secrets.size();
+    const auto stored = platform_.secrets.put(put.name, put.value, peer.put);
+    if (stored) {
+        if (platform_.secrets.size() != before) // the same bytes again change nothing
+            log.record(event::SecretReceived{.session = peer.session,
+                                             .name = put.name,
+                                             .commitment = secret_commitment(*exporter, put.value.view())});
         return reply(response::Stored{*stored});
+    }
     Reply refusal = failure(stored.error());
-    if (stored.error() == PeerErrc::exists)
+    if (stored.error() == PeerErrc::exists) {
+        log.violation({.session = peer.session, .rule = ViolationRule::wrong_put, .name = put.name});
         refusal.close = ++peer.exists_answers >= max_exists_answers;
+    }
     return refusal;
 }
 
 Reply Service::on(const request::SecretDigest &digest, Peer &peer) const {
     if (!peer.attested)
         return failure(PeerErrc::not_attested);
-    const auto known = secrets_.digest(digest.name, peer.put);
+    const auto known = platform_.secrets.digest(digest.name, peer.put);
     return known ? reply(response::Stored{*known}) : failure(known.error());
 }
 
-Reply Service::on(const request::Stop &, Peer &) const {
+Reply Service::on(const request::Stop &, Peer &peer) {
+    platform_.log.note(event::Stop{peer.session});
     return {.response = response::Stopping{}, .close = true, .stop = true};
 }
 
-Reply Service::on(const request::Activate &, Peer &peer) {
-    return failure(peer.attested ? PeerErrc::not_available : PeerErrc::not_attested);
+Reply Service::on(const request::Activate &activate, Peer &peer) {
+    if (!peer.attested)
+        return failure(PeerErrc::not_attested);
+    Tpm *const tpm = platform_.log.tpm();
+    if (tpm == nullptr)
+        return failure(PeerErrc::not_available, "there is no TPM that works");
+    auto credential = tpm->activate(activate.id_object, activate.encrypted_secret);
+    if (!credential && credential.error().code == Errc::refused)
+        return failure(PeerErrc::tpm_refused);
+    if (!credential) {
+        platform_.log.lost(credential.error());
+        return failure(PeerErrc::not_available, to_string(credential.error()));
+    }
+    if (credential->empty() || credential->size() > max_credential_size) {
+        platform_.log.lost({Errc::out_of_range, "tpm.credential", credential->size()});
+        return failure(PeerErrc::not_available, "the TPM gave a credential of no valid size");
+    }
+    return reply(response::Activated{std::move(*credential)});
 }
 
-Reply Service::on(const request::Events &, Peer &peer) const {
-    return failure(peer.attested ? PeerErrc::not_available : PeerErrc::not_attested);
+Reply Service::on(const request::Events &events, Peer &peer) const {
+    if (!peer.attested)
+        return failure(PeerErrc::not_attested);
+    return reply(response::EventsChunk{.records = to_bytes(platform_.log.records_from(events.from)),
+                                       .total = platform_.log.count()});
 }
 
 } // namespace cvmin::agent

@@ -1,7 +1,9 @@
 // What the agent does for a request, and for whom: the meaning of common/protocol.hpp. Knows nothing of sockets or TLS.
 #pragma once
 
+#include "agent-min/measured.hpp"
 #include "agent-min/report_source.hpp"
+#include "agent-min/runtime_log.hpp"
 #include "agent-min/secret_store.hpp"
 #include "common/claims.hpp"
 #include "common/protocol.hpp"
@@ -10,7 +12,7 @@ namespace cvmin::agent {
 
 class Channel { // the TLS connection that a request came over
   public:
-    virtual Result<ByteArray<exporter_size>> exporter(ByteView nonce) = 0;
+    virtual Result<ByteArray<exporter_size>> exporter(ByteView context) = 0;
 
   protected:
     ~Channel() = default;
@@ -21,6 +23,7 @@ inline constexpr unsigned max_exists_answers = 3;
 
 struct Peer { // what is known of a connection
     Channel &channel;
+    std::uint64_t session = 0;   // its number in the runtime log
     bool attested = false;       // it has taken evidence
     SecretStore::Holdings put{}; // what it has put is its own to ask for
     unsigned exists_answers = 0;
@@ -36,10 +39,17 @@ struct Reply {
     bool stop = false;  // end the CVM after the reply
 };
 
+struct Platform { // all of it outlives the service
+    ReportSource &source;
+    SecretStore &secrets;
+    RuntimeLog &log; // and through it the TPM; its boot record is there
+    BootLogs *logs = nullptr;
+};
+
 class Service {
   public:
-    Service(ReportSource &source, SecretStore &secrets, const PublicKey &key, const Timings &timings)
-        : source_(source), secrets_(secrets), key_(key), timings_(timings) {}
+    Service(const Platform &platform, const PublicKey &key, const Timings &timings)
+        : platform_(platform), key_(key), timings_(timings) {}
 
     // One request, without its frame header. Never fails: what goes wrong is a Failure to the peer.
     Reply handle(ByteView message, Peer &peer);
@@ -49,12 +59,14 @@ class Service {
     Reply on(const request::Attest &attest, Peer &peer);
     Reply on(const request::PutSecret &put, Peer &peer);
     Reply on(const request::SecretDigest &digest, Peer &peer) const;
-    Reply on(const request::Stop &, Peer &) const;
-    Reply on(const request::Activate &, Peer &peer);
-    Reply on(const request::Events &, Peer &peer) const;
+    Reply on(const request::Stop &, Peer &peer);
+    Reply on(const request::Activate &activate, Peer &peer);
+    Reply on(const request::Events &events, Peer &peer) const;
 
-    ReportSource &source_;
-    SecretStore &secrets_;
+    // Claims that name the log's head as it is now, and the TPM's AK if it works.
+    Bytes claims_now(const request::Attest &attest, const ByteArray<exporter_size> &exporter) const;
+
+    Platform platform_;
     PublicKey key_;
     Timings timings_;
 };

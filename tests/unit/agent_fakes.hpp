@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agent-min/clock.hpp"
+#include "agent-min/measured.hpp"
 #include "agent-min/report_source.hpp"
 #include "agent-min/secret_store.hpp"
 #include "agent-min/service.hpp"
@@ -50,6 +51,65 @@ class FakeClock final : public agent::Clock {
     std::uint64_t us = 1'000'000;
     std::uint64_t step_us = 0; // how much passes with every look
     std::uint64_t now_us() override { return us += step_us; }
+};
+
+// A TPM that works until `fail_with` is set; PCR 15 is replayed here, in both banks.
+class FakeTpm final : public agent::Tpm {
+  public:
+    std::optional<Error> fail_with;   // of every command
+    std::optional<Error> refuse_with; // of quote and activate only
+    Sha256Digest pcr256{};
+    Sha384Digest pcr384{};
+    unsigned extends = 0, quotes = 0;
+    Sha256Digest qualifying_data{};
+    Bytes credential = bytes_of("c0ffee");
+    std::optional<Sha256Digest> ak() const override {
+        return fail_with ? std::nullopt : std::optional{filled<32>(0xa1)};
+    }
+    Result<void> extend(const Sha256Digest &digest256, const Sha384Digest &digest384) override {
+        ++extends;
+        if (fail_with)
+            return std::unexpected(*fail_with);
+        const auto extended = [](const auto &pcr, const auto &digest) {
+            Bytes both = to_bytes(pcr);
+            both.insert(both.end(), digest.begin(), digest.end());
+            return both;
+        };
+        pcr256 = sha256(extended(pcr256, digest256));
+        pcr384 = sha384(extended(pcr384, digest384));
+        return {};
+    }
+    Result<TpmEvidence> quote(const request::PcrSelection &pcrs, const Sha256Digest &data) override {
+        ++quotes;
+        qualifying_data = data;
+        if (fail_with || refuse_with)
+            return std::unexpected(refuse_with ? *refuse_with : *fail_with);
+        return TpmEvidence{
+            .attest = to_bytes(data),
+            .signature = bytes_of("51"),
+            .ak_public = bytes_of("a1"),
+            .ek_public = bytes_of("e1"),
+            .ek_certificate = {},
+            .pcr_values = {.bank = pcrs.bank,
+                           .values = {{15, pcrs.bank == TpmAlg::sha256 ? to_bytes(pcr256) : to_bytes(pcr384)}}}};
+    }
+    Result<Bytes> activate(ByteView, ByteView) override {
+        if (fail_with || refuse_with)
+            return std::unexpected(refuse_with ? *refuse_with : *fail_with);
+        return credential;
+    }
+};
+
+class FakeLogs final : public agent::BootLogs {
+  public:
+    ByteArray<64> report_data{};
+    Bytes event_log() override { return bytes_of("e0"); }
+    Bytes ima_log() override { return bytes_of("10"); }
+    std::optional<SvsmEvidence> svsm(const ByteArray<64> &data) override {
+        report_data = data;
+        return SvsmEvidence{
+            .report = report_with(data), .manifest = bytes_of("5a"), .service_guid = std::string(svsm_guid_size, 'a')};
+    }
 };
 
 class FakePages final : public agent::PageSource {

@@ -50,8 +50,14 @@ sockaddr_un address_of(const std::string &path) {
     FakeSource source;
     FakePages pages;
     agent::SecretStore secrets{pages};
-    agent::Service service{source, secrets, (*identity)->public_key(), {1, 2, 3}};
     QuickClock clock;
+    agent::RuntimeLog log{clock, nullptr};
+    log.record(event::Boot{.agent = "cvmin-agent",
+                           .debug_image = false,
+                           .report_source = "fake",
+                           .tpm = PartState::absent,
+                           .ima = PartState::absent});
+    agent::Service service{{.source = source, .secrets = secrets, .log = log}, (*identity)->public_key(), {1, 2, 3}};
     auto server = agent::Server::open(std::move(listener), **identity, service, clock);
     if (!server)
         ::_exit(12);
