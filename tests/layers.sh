@@ -15,6 +15,7 @@ declare -A allowed=(
     [host-tools/session]="common host-tools/base"
     [host-tools/present]="common host-tools/base host-tools/appraise host-tools/measured"
     [host-tools/signing]="common host-tools/base"
+    [host-tools/tpm]="common host-tools/base"
     [library]="common host-tools/appraise"
     [image]="common host-tools/base host-tools/corim host-tools/measure"
     [host-tools/measure]="common host-tools/base image"
