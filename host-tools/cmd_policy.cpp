@@ -116,7 +116,8 @@ int explain_file(const Args &args) {
     std::printf("\nchecked:\n");
     print_lines(lines, false);
     std::printf("\nalways checked, and in no policy: format, signature and chain of the report, that its certificate\n"
-                "agrees with it about product, TCB and chip, the launch digest, and bits that nobody knows.\n");
+                "agrees with it about product, TCB and chip, bits that nobody knows, and for evidence of an agent the\n"
+                "launch digest.\n");
     return Exit::ok;
 }
 

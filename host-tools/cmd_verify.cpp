@@ -108,7 +108,7 @@ std::optional<std::string> usage_problem(const Args &args) {
         return "--vm makes a nonce and a connection of its own: leave --session, --nonce, --exporter and --key out";
     if (!live && args.vsock_socket)
         return "--vsock-socket goes with --vm";
-    if (wanted_sources(args) != 1)
+    if (wanted_sources(args) > 1)
         return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE";
     if (!live && !args.session && !(args.nonce && args.exporter && args.key))
         return "stored evidence needs --session FILE, or each of --nonce, --exporter and --key; where the connection "
@@ -307,6 +307,11 @@ int cmd_verify(int argc, char **argv) {
         return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
     if (const auto signer = read_signer(args.signer, *policy); !signer)
         return report_error(command, signer.error());
+    // of a report by itself the policy may skip it, and the verdict says what is missing
+    if (!args.report.given() && wanted_sources(args) == 0 && policy->measurements.empty())
+        return report_error(command, Exit::usage,
+                            "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, or "
+                            "launch digests in the policy");
     auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args);
     if (!input)
         return report_error(command, input.error());

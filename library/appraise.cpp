@@ -129,7 +129,7 @@ OrFailure<void> check_inputs(const Options &o) {
     const auto said = [&](const cvmin_appraise_bytes &bytes, std::uint32_t bit) {
         return absent(bytes) == ((o.skip & bit) != 0);
     };
-    if (report && !said(o.report_data, CVMIN_APPRAISE_SKIP_REPORT_DATA))
+    if (!absent(o.report_data) && (o.skip & CVMIN_APPRAISE_SKIP_REPORT_DATA) != 0)
         return invalid("options wants report_data or its skip, and not both");
     if (!report && (!said(o.exporter, CVMIN_APPRAISE_SKIP_EXPORTER) || !said(o.peer_key, CVMIN_APPRAISE_SKIP_PEER_KEY)))
         return invalid("options wants exporter and peer_key or their skips, and not both");
@@ -157,11 +157,17 @@ OrFailure<Expectations> read_expectations(const Options &o) {
         std::ranges::copy(rest.first(sizeof(Sha384Digest)), wanted.measurements.emplace_back().begin());
     wanted.measurement_source = "the caller";
     if (wanted.measurements.empty()) {
-        if (!wanted.policy.signer)
-            return invalid("options.measurements is absent, and the policy names no signer who would vouch");
-        wanted.signer_vouches = true;
-        wanted.measurement_source = "the policy's signer";
+        const Policy &p = wanted.policy;
+        const bool report = o.subject == CVMIN_APPRAISE_SUBJECT_REPORT;
+        if (!p.signer && p.measurements.empty() && !(report && p.any_measurement))
+            return invalid("options.measurements is absent, and the policy lists none and names no signer who would "
+                           "vouch");
+        wanted.signer_vouches = p.signer.has_value();
+        wanted.measurement_source = p.signer ? "the policy's signer" : "the policy";
     }
+    if (o.subject == CVMIN_APPRAISE_SUBJECT_REPORT && absent(o.report_data) &&
+        (o.skip & CVMIN_APPRAISE_SKIP_REPORT_DATA) == 0 && !wanted.policy.report_data && !wanted.policy.any_report_data)
+        return invalid("options wants report_data or its skip: the policy leaves it to the caller");
     wanted.now = o.time;
     if (!absent(o.emulated_ark)) {
         CVMIN_TRY(ark, der_of(o.emulated_ark, "options.emulated_ark"));

@@ -156,7 +156,7 @@ class Appraiser {
             accepted.key_ = claims->key;
             accepted.emulated_ = appraisal_.verdict.emulated();
             accepted.measurement_ = report->measurement;
-            accepted.by_signer_ = want_.measurements.empty();
+            accepted.by_signer_ = want_.measurements.empty() && policy_.measurements.empty();
             accepted.nonce_ = want_.nonce;
             if (const auto *exporter = std::get_if<ByteArray<exporter_size>>(&want_.exporter))
                 accepted.exporter_ = *exporter;
@@ -178,9 +178,16 @@ class Appraiser {
         if (const auto report = platform(raw, certificates)) {
             // a genuine report that was made for somebody else's question
             const std::string found = hex(report->report_data);
-            if (const auto *wanted = std::get_if<ByteArray<64>>(&want_.report_data))
-                judge(CheckId::binding_report_data, report->report_data == *wanted, found, hex(*wanted), "caller");
-            else if (std::holds_alternative<Skip>(want_.report_data))
+            const auto *wanted = std::get_if<ByteArray<64>>(&want_.report_data);
+            const auto &of_policy = policy_.report_data;
+            if (wanted || of_policy)
+                judge(CheckId::binding_report_data,
+                      (!wanted || report->report_data == *wanted) && (!of_policy || report->report_data == *of_policy),
+                      found,
+                      wanted && of_policy && *wanted != *of_policy ? hex(*wanted) + " and " + hex(*of_policy)
+                                                                   : hex(wanted ? *wanted : *of_policy),
+                      wanted ? "caller" : "policy");
+            else if (std::holds_alternative<Skip>(want_.report_data) || policy_.any_report_data)
                 skip(CheckId::binding_report_data, found);
             else
                 unsaid(CheckId::binding_report_data);
@@ -543,9 +550,6 @@ class Appraiser {
                   vek_->kind == VekKind::vlek && std::ranges::contains(*policy_.csp_ids, vek_->csp_id),
                   vek_->csp_id.empty() ? "none (VCEK)" : vek_->csp_id,
                   "one of " + joined(*policy_.csp_ids, std::identity{}), "policy");
-        else if (vek_->kind == VekKind::vlek)
-            fail_check(CheckId::snp_csp_id, vek_->csp_id, "csp_id in the policy: the VLEK of any provider would pass",
-                       "policy");
         else
             skip(CheckId::snp_csp_id, vek_->csp_id.empty() ? "none (VCEK)" : vek_->csp_id);
     }
@@ -578,9 +582,12 @@ class Appraiser {
         exact(CheckId::snp_report_id_ma, report.report_id_ma, policy_.report_id_ma);
 
         // software of a lower privilege level of the same guest, or the host itself (0xffffffff), asking in its name
-        judge(CheckId::snp_vmpl, report.vmpl <= 3 && report.vmpl == policy_.vmpl,
-              report.vmpl == 0xffffffff ? "the host (0xffffffff)" : std::to_string(report.vmpl),
-              std::to_string(policy_.vmpl), "policy");
+        const std::string level = report.vmpl == 0xffffffff ? "the host (0xffffffff)" : std::to_string(report.vmpl);
+        if (policy_.vmpl || report.vmpl > 3)
+            judge(CheckId::snp_vmpl, report.vmpl <= 3 && report.vmpl == policy_.vmpl, level,
+                  policy_.vmpl ? std::to_string(*policy_.vmpl) : "a guest's, 0 to 3", "policy");
+        else
+            skip(CheckId::snp_vmpl, level);
 
         // launch options that open the guest: debugging decrypts it, a migration agent may move it away
         named_bits<guest_policy_bits.size()>(CheckId::snp_policy_debug, report.policy, guest_policy_bits,
@@ -601,25 +608,46 @@ class Appraiser {
     }
 
     void measurement(const SnpReport &report) {
+        const auto &listed = policy_.measurements;
+        const auto texts = [](const std::vector<Sha384Digest> &digests) {
+            return joined(digests, [](const Sha384Digest &digest) { return hex(digest); });
+        };
+        const bool in_policy = listed.empty() || std::ranges::contains(listed, report.measurement);
         if (want_.signer_vouches && want_.measurements.empty()) {
             // Software that nobody signed, or somebody else, or a release that is too old. Before it started the guest,
             // the AMD-SP compared the digest with the one in the ID block and verified the block's signature: the key's
             // digest is in the report only then.
             const Signer *signer = policy_.signer ? &*policy_.signer : nullptr;
-            judge(CheckId::snp_measurement, signer != nullptr && signed_by(*signer, report),
+            judge(CheckId::snp_measurement, signer != nullptr && signed_by(*signer, report) && in_policy,
                   hex(report.measurement) + (all_zero(report.id_key_digest)
                                                  ? std::string{", without an ID block"}
                                                  : ", in an ID block with SVN " + std::to_string(report.guest_svn)),
-                  signer != nullptr ? "any digest that the policy's signer signed, with an SVN of at least " +
-                                          std::to_string(signer->guest_svn_minimum)
-                                    : "a signer in the policy",
+                  (signer != nullptr ? "any digest that the policy's signer signed, with an SVN of at least " +
+                                           std::to_string(signer->guest_svn_minimum)
+                                     : std::string{"a signer in the policy"}) +
+                      (listed.empty() ? "" : ", and one of the policy's: " + texts(listed)),
                   "image signer");
             return;
         }
+        if (want_.measurements.empty() && listed.empty() && policy_.any_measurement) {
+            // Of a report by itself nothing follows. Evidence opens a connection to whatever was launched: there the
+            // policy's "skip" is no answer.
+            if (appraisal_.verdict.report_only_)
+                skip(CheckId::snp_measurement, hex(report.measurement));
+            else
+                fail_check(CheckId::snp_measurement, hex(report.measurement),
+                           "a launch digest or a signer: the policy's \"skip\" is for a report by itself", "policy");
+            return;
+        }
         // any other software in the place of ours
-        judge(CheckId::snp_measurement, std::ranges::contains(want_.measurements, report.measurement),
+        const bool by_caller = !want_.measurements.empty();
+        judge(CheckId::snp_measurement,
+              (by_caller ? std::ranges::contains(want_.measurements, report.measurement) : !listed.empty()) &&
+                  in_policy,
               hex(report.measurement),
-              joined(want_.measurements, [](const Sha384Digest &digest) { return hex(digest); }), "image builder");
+              by_caller && !listed.empty() ? texts(want_.measurements) + ", and one of the policy's: " + texts(listed)
+                                           : texts(by_caller ? want_.measurements : listed),
+              by_caller ? "image builder" : "policy");
     }
 
     // One of the keys stands in the report, which zeros never do: they mean that there was none.

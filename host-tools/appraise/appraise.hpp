@@ -45,11 +45,11 @@ namespace cvmin {
     X(snp_chip_id, "snp.chip_id", by_policy)                                                                           \
     X(snp_chip_id_allowed, "snp.chip_id.allowed", by_policy)                                                           \
     X(snp_csp_id, "snp.csp_id", by_policy)                                                                             \
-    X(snp_measurement, "snp.measurement", never)                                                                       \
+    X(snp_measurement, "snp.measurement", report_only)                                                                 \
     X(snp_host_data, "snp.host_data", by_policy)                                                                       \
     X(snp_report_id, "snp.report_id", by_policy)                                                                       \
     X(snp_report_id_ma, "snp.report_id_ma", by_policy)                                                                 \
-    X(snp_vmpl, "snp.vmpl", never)                                                                                     \
+    X(snp_vmpl, "snp.vmpl", by_policy)                                                                                 \
     X(snp_policy_debug, "snp.policy.debug", by_policy)                                                                 \
     X(snp_policy_migration_agent, "snp.policy.migration_agent", by_policy)                                             \
     X(snp_policy_smt, "snp.policy.smt", by_policy)                                                                     \
@@ -82,7 +82,8 @@ enum class CheckId : std::uint8_t {
     CVMIN_APPRAISAL_TABLE(X)
 #undef X
 };
-// report_only: never in evidence of ours; a report of another tool has nothing there, or the caller skips it by name.
+// report_only: never in evidence of ours; a report of another tool has nothing there, or caller or policy skip it by
+// name.
 enum class Skipping : std::uint8_t { never, report_only, by_caller, by_policy };
 struct CheckKind {
     std::string_view name;
@@ -132,11 +133,13 @@ struct Expectations {
     // These three are of a connection that we hold, and not of a record or of arguments. Only named in the verdict: a
     // secret is kept from other evidence by release_secret(), which asks the connection itself.
     bool live = false;
-    OrSkip<ByteArray<64>> report_data;      // of appraise_report() only: evidence says by its claims what must be there
-    std::vector<Sha384Digest> measurements; // acceptable launch digests; none accepts nothing, unless
-    bool signer_vouches = false;            // the caller says so, and policy.signer signed whatever was launched
-    std::string measurement_source;         // for people: "image.json, EPYC-v4, 1 vCPU"
-    std::optional<Bytes> emulated_ark;      // DER of an emulated ARK trusted by name
+    OrSkip<ByteArray<64>> report_data; // of appraise_report() only: evidence says by its claims what must be there
+    // Acceptable launch digests. None accepts nothing, unless the policy lists some, or skips them for a report by
+    // itself, or signer_vouches.
+    std::vector<Sha384Digest> measurements;
+    bool signer_vouches = false; // policy.signer may have signed whatever was launched, where no digest is wanted here
+    std::string measurement_source;    // for people: "image.json, EPYC-v4, 1 vCPU"
+    std::optional<Bytes> emulated_ark; // DER of an emulated ARK trusted by name
     Policy policy;
     Endorsements endorsements;
     std::time_t now = 0;

@@ -41,6 +41,35 @@ Parsed<VekKind> signing_key(const Value &value) {
     return refuse(Errc::unsupported, value.path);
 }
 
+// "caller", "skip", or what must be there.
+struct LaunchDigests {
+    std::vector<Sha384Digest> digests;
+    bool skipped = false;
+};
+Parsed<LaunchDigests> launch_digests(const Value &value) {
+    if (value.is_skip() || value.is("caller"))
+        return LaunchDigests{.digests = {}, .skipped = value.is_skip()};
+    CVMIN_TRY(digests, list(value, true, bytes<48>));
+    return LaunchDigests{.digests = std::move(digests), .skipped = false};
+}
+struct ReportData {
+    std::optional<ByteArray<64>> wanted;
+    bool skipped = false;
+};
+Parsed<ReportData> report_data(const Value &value) {
+    if (value.is_skip() || value.is("caller"))
+        return ReportData{.wanted = {}, .skipped = value.is_skip()};
+    CVMIN_TRY(wanted, bytes<64>(value));
+    return ReportData{.wanted = wanted, .skipped = false};
+}
+
+// Whether a masked CHIP_ID is let pass.
+Parsed<bool> let_pass(const Value &value) {
+    if (value.is_skip())
+        return true;
+    return boolean(value);
+}
+
 // The digest of a key. Zeros stand in every report without an ID block.
 Parsed<Sha384Digest> key_digest(const Value &value) {
     CVMIN_TRY(digest, bytes<48>(value));
@@ -237,13 +266,8 @@ void check_meaning(const Policy &policy, Problems &problems) {
             problems.push_back(demand(member,
                                       "proves nothing while id_key_digest and author_key_digest are both \"skip\": "
                                       "the host can sign an ID block of its own"));
-    if (std::ranges::contains(policy.signing_keys, VekKind::vlek)) {
-        if (!policy.csp_ids)
-            problems.push_back(
-                demand("csp_id", "is \"skip\" while signing_key has vlek: the VLEK of any provider would pass"));
-        if (policy.chip_ids)
-            problems.push_back(demand("chip_id", "is a list while signing_key has vlek: a VLEK vouches for no chip"));
-    }
+    if (std::ranges::contains(policy.signing_keys, VekKind::vlek) && policy.chip_ids)
+        problems.push_back(demand("chip_id", "is a list while signing_key has vlek: a VLEK vouches for no chip"));
 }
 
 Policy read_policy(const Json &json, Problems &problems) {
@@ -265,16 +289,24 @@ Policy read_policy(const Json &json, Problems &problems) {
     take("product", some(product), policy.products);
     take("report_versions", some(number_32), policy.report_versions);
     take("signing_key", some(signing_key), policy.signing_keys);
+    LaunchDigests digests;
+    take("measurement", launch_digests, digests);
+    policy.measurements = std::move(digests.digests);
+    policy.any_measurement = digests.skipped;
+    ReportData data;
+    take("report_data", report_data, data);
+    policy.report_data = data.wanted;
+    policy.any_report_data = data.skipped;
     read_object(root, "guest_policy", problems, [&](Object &bits) {
         read_bits(bits, guest_policy_bits, policy.guest_policy, problems);
         read(bits, "abi_minimum", maybe(abi_version), policy.abi_minimum, problems);
     });
-    take("vmpl", privilege_level, policy.vmpl);
+    take("vmpl", maybe(privilege_level), policy.vmpl);
     take("host_data", maybe(bytes<32>), policy.host_data);
     take("report_id", maybe(bytes<32>), policy.report_id);
     take("report_id_ma", maybe(migration_report_id), policy.report_id_ma);
     take("chip_id", maybe(some(chip_id)), policy.chip_ids);
-    take("masked_chip_id", boolean, policy.masked_chip_id);
+    take("masked_chip_id", let_pass, policy.masked_chip_id);
     take("csp_id", maybe(some(text)), policy.csp_ids);
     take("family_id", maybe(bytes<16>), policy.family_id);
     take("image_id", maybe(bytes<16>), policy.image_id);

@@ -68,14 +68,21 @@ struct Policy {
     std::vector<Product> products;
     std::vector<std::uint32_t> report_versions;
     std::vector<VekKind> signing_keys;
+    // Launch digests of which one must be there, beside what the caller wants; empty: "caller" or "skip".
+    std::vector<Sha384Digest> measurements;
+    // "skip": a report by itself may have any launch digest where the caller wants none. Never evidence of an agent: it
+    // could open a connection to software that nobody knows.
+    bool any_measurement = false;
+    std::optional<ByteArray<64>> report_data; // of a report by itself, beside what the caller wants
+    bool any_report_data = false;             // "skip": where the caller says nothing
     std::array<Skippable<bool>, guest_policy_bits.size()> guest_policy;
     Skippable<AbiVersion> abi_minimum;
-    std::uint32_t vmpl = 0;
+    Skippable<std::uint32_t> vmpl = 0; // nothing: any of a guest's, 0 to 3
     Skippable<ByteArray<32>> host_data;
     Skippable<ByteArray<32>> report_id;    // of one running guest
     Skippable<ByteArray<32>> report_id_ma; // of its migration agent; all ones: there is none
     Skippable<std::vector<ByteArray<64>>> chip_ids;
-    bool masked_chip_id = false;
+    bool masked_chip_id = false; // true or "skip": a CHIP_ID of zeros is let pass
     Skippable<std::vector<std::string>> csp_ids;
     Skippable<ByteArray<16>> family_id;
     Skippable<ByteArray<16>> image_id;

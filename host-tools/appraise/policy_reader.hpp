@@ -19,7 +19,8 @@ struct Value {
     const Json *json;
     std::string path;
 
-    bool is_skip() const { return json->is_string() && json->get_ref<const std::string &>() == "skip"; }
+    bool is(std::string_view word) const { return json->is_string() && json->get_ref<const std::string &>() == word; }
+    bool is_skip() const { return is("skip"); }
 };
 
 // Reads the members of an object; finish() refuses those that nobody asked for.

@@ -72,9 +72,13 @@ Json new_policy(std::span<const Product> products, bool skip_all) {
     policy["comment"] =
         "Everything that depends on the site is \"skip\": any machine of these products is accepted, with "
         "any firmware. Signature, chain, format and product are checked all the same.";
-    for (const char *const member : {"host_data", "report_id", "report_id_ma", "chip_id", "csp_id", "family_id",
-                                     "image_id", "guest_svn_minimum", "id_key_digest", "author_key_digest", "require",
-                                     "provisional_firmware", "revocation", "manifest", "runtime_log", "ak"})
+    policy["report_versions"] = Json::array({2, 3, 4, 5}); // every one that is known here
+    policy["signing_key"] = Json::array({"vcek", "vlek"});
+    for (const char *const member : {"measurement",   "report_data",       "vmpl",         "masked_chip_id",
+                                     "host_data",     "report_id",         "report_id_ma", "chip_id",
+                                     "csp_id",        "family_id",         "image_id",     "guest_svn_minimum",
+                                     "id_key_digest", "author_key_digest", "require",      "provisional_firmware",
+                                     "revocation",    "manifest",          "runtime_log",  "ak"})
         policy[member] = "skip";
     for (const char *const member : {"guest_policy", "platform_info", "mitigation_vector"}) {
         policy[member].erase("comment");
@@ -101,6 +105,10 @@ constexpr Meaning meanings[] = {
     {"product", "the report must be of one of these product lines, by certificate, root and CPUID alike", ""},
     {"report_versions", "the report must have one of these versions", ""},
     {"signing_key", "the key that signs must be of one of these kinds", ""},
+    {"measurement", "the launch digest must be one of these; caller: one that the caller wants, or its signer signed",
+     "a report by itself may be of any software, unless the caller wants a digest; never evidence of a connection"},
+    {"report_data", "REPORT_DATA of a report by itself must be this; caller: what the caller says",
+     "a report by itself may have been made for anybody's question, unless the caller says for which"},
     {"guest_policy.debug", "the host's debug commands, which decrypt the guest",
      "the host may decrypt the guest by debug commands"},
     {"guest_policy.migration_agent", "a migration agent of the host's choice",
@@ -115,14 +123,14 @@ constexpr Meaning meanings[] = {
      "the host may move and swap pages and watch their ciphertext"},
     {"guest_policy.abi_minimum", "the guest must demand firmware of at least this ABI version",
      "the guest may be launched by firmware of any ABI version"},
-    {"vmpl", "the report must be asked for at this privilege level", ""},
+    {"vmpl", "the report must be asked for at this privilege level", "any privilege level of the guest may have asked"},
     {"host_data", "HOST_DATA must be exactly this", "the host may give the guest any configuration by HOST_DATA"},
     {"report_id", "it must be this one running guest", "any guest with the wanted launch digest will do"},
     {"report_id_ma", "REPORT_ID of the migration agent must be this; none: no agent",
      "any migration agent, or none, may belong to the guest"},
     {"chip_id", "it must be one of these chips", "any chip will do, so any machine of the product"},
-    {"masked_chip_id", "whether a report that names no chip is let pass", ""},
-    {"csp_id", "the VLEK must be of one of these providers", "no provider is asked for (a VLEK is then refused)"},
+    {"masked_chip_id", "whether a report that names no chip is let pass", "a report that names no chip is let pass"},
+    {"csp_id", "the VLEK must be of one of these providers", "the VLEK of any provider will do"},
     {"family_id", "FAMILY_ID of the ID block must be this", "images of any family"},
     {"image_id", "IMAGE_ID of the ID block must be this", "any image of the signer's"},
     {"guest_svn_minimum", "GUEST_SVN of the ID block must be at least this",

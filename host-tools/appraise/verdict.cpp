@@ -44,6 +44,13 @@ Result<std::time_t> parse_time(std::string_view text) {
     return time;
 }
 
+static std::string measurement_source(const Expectations &wanted) {
+    if (!wanted.measurements.empty() || wanted.signer_vouches)
+        return "launch digests from " +
+               (wanted.measurement_source.empty() ? std::string{"the command line"} : wanted.measurement_source);
+    return wanted.policy.measurements.empty() ? "no launch digest wanted" : "launch digests from the policy";
+}
+
 static std::string headline(const Appraisal &appraisal) {
     std::string text = appraisal.verdict.accepted() ? "ACCEPTED" : "REFUSED";
     if (appraisal.verdict.report_only())
@@ -117,10 +124,8 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
         width = std::max(width, check.name.size());
 
     std::string out = headline(appraisal) + "\n";
-    out +=
-        "at " + format_time(expectations.now) + ", launch digests from " +
-        printable_line(expectations.measurement_source.empty() ? "the command line" : expectations.measurement_source) +
-        "\n" + answers(verdict) + "\n\n";
+    out += "at " + format_time(expectations.now) + ", " + printable_line(measurement_source(expectations)) + "\n" +
+           answers(verdict) + "\n\n";
     std::array<std::size_t, 4> count{};
     for (const Check &check : verdict.checks()) {
         ++count[static_cast<std::size_t>(check.outcome)];

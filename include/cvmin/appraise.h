@@ -18,7 +18,7 @@
 #define CVMIN_APPRAISE_VERSION_MINOR 1
 #define CVMIN_APPRAISE_VERSION_PATCH 0
 
-#define CVMIN_APPRAISE_MAX_EVIDENCE_SIZE (256u << 10)
+#define CVMIN_APPRAISE_MAX_EVIDENCE_SIZE (512u << 10)
 #define CVMIN_APPRAISE_MAX_CERTIFICATE_SIZE (8u << 10)        /* of vek, ask, ark and emulated_ark each */
 #define CVMIN_APPRAISE_MAX_CERTIFICATE_TABLE_SIZE (64u << 10) /* of certificates */
 #define CVMIN_APPRAISE_MAX_CRL_SIZE (64u << 10)
@@ -80,14 +80,16 @@ struct cvmin_appraise_options {
     struct cvmin_appraise_bytes evidence;
     struct cvmin_appraise_bytes policy;       /* JSON, as docs/policy.schema.json has it */
     struct cvmin_appraise_bytes measurements; /* acceptable launch digests: 48 bytes each, one after the other. Absent
-                                                 only if the policy names a signer, who then vouches */
+                                                 where the policy lists some, or names a signer, who then vouches, or
+                                                 skips them for a REPORT */
     struct cvmin_appraise_bytes vek;          /* REPORT: its VCEK or VLEK certificate ... */
     struct cvmin_appraise_bytes ask;          /* ... the ASK or ASVK, if it is not the one built in ... */
     struct cvmin_appraise_bytes ark;          /* ... and the root, which must be a trusted one all the same; */
     struct cvmin_appraise_bytes certificates; /* or a certificate table (GHCB) with these, instead of the three */
     struct cvmin_appraise_bytes crl;          /* revocation list, always looked at if there is one */
     struct cvmin_appraise_bytes emulated_ark; /* an emulated root to trust; never in production */
-    struct cvmin_appraise_bytes report_data;  /* REPORT: what REPORT_DATA must be, 64 bytes; or skip it */
+    struct cvmin_appraise_bytes report_data;  /* REPORT: what REPORT_DATA must be, 64 bytes; or skip it,
+                                                 here or in the policy */
     struct cvmin_appraise_bytes nonce;        /* EVIDENCE: the caller's own, 32 to 64 bytes */
     struct cvmin_appraise_bytes exporter;     /* EVIDENCE: TLS exporter of the connection, 32 bytes; or skip it */
     struct cvmin_appraise_bytes peer_key;     /* EVIDENCE: X and Y of the connection's P-384 key; or skip it */

@@ -66,6 +66,11 @@ def flipped(path, at):
     return out
 
 
+# what cvmin policy init --skip-all writes: any genuine report, with nothing else said
+skip_all = os.path.join(work, "skip-all.json")
+subprocess.run([cvmin, "policy", "init", "--skip-all", "--out", skip_all], check=True, capture_output=True)
+ANY = ["--policy", skip_all, "--time", "2025-10-01T00:00:00Z"]
+
 seen = 0
 for entry in json.load(open(os.path.join(data, "reports.json")))["reports"]:
     name, folder = entry["name"], os.path.join(data, entry["dir"])
@@ -76,6 +81,8 @@ for entry in json.load(open(os.path.join(data, "reports.json")))["reports"]:
     if entry["vek"] is None:
         code, checks, bad = verify(report, *wanted, *time, "--policy", os.path.join(source, "policies", "milan.json"))
         expect(code == 1 and checks.get("snp.chain") == "failed", f"{name}: accepted without a certificate")
+        code, checks, _ = verify(report, *ANY)
+        expect(code == 1 and checks.get("snp.chain") == "failed", f"{name}: --skip-all: accepted without a certificate")
         continue
     seen += 1
     vek, policy = os.path.join(folder, entry["vek"]), policy_for(entry)
@@ -88,6 +95,19 @@ for entry in json.load(open(os.path.join(data, "reports.json")))["reports"]:
     ):
         expect((checks.get(check) == "passed") == holds, f"{name}: {check} is {checks.get(check)}")
     expect(code == 0, f"{name}: refused: {sorted(bad)}")
+
+    genuine = entry["signature_valid"] and entry["chain_valid"] and entry["tcb_matches_cert"]
+    code, checks, bad = verify(report, "--vek", vek, *ANY)
+    expect((code == 0) == genuine, f"{name}: --skip-all: exit {code}: {sorted(bad)}")
+    for check in ("snp.measurement", "binding.report_data", "snp.vmpl", "snp.csp_id", "snp.policy.debug"):
+        expect(checks.get(check) == "skipped", f"{name}: --skip-all: {check} is {checks.get(check)}")
+    code, _, bad = verify(report, "--vek", vek, *ANY, *wanted)
+    expect(code == 0, f"{name}: --skip-all, with the right values: {sorted(bad)}")
+    code, _, bad = verify(report, "--vek", vek, *ANY, "--measurement", "00" * 48, "--report-data", "00" * 63 + "ff")
+    expect(code == 1 and bad == {"snp.measurement", "binding.report_data"}, f"{name}: --skip-all, other values: {sorted(bad)}")
+    for at in range(0, 0x318, 61):  # the signature covers all of it, and is canonical
+        code, _, bad = verify(flipped(report, at), "--vek", vek, *ANY)
+        expect(code == 1, f"{name}: --skip-all: byte {at} changed, accepted")
 
     code, _, bad = verify(flipped(report, 0x2A0), *base, *wanted)
     expect(code == 1 and bad == {"snp.signature"}, f"{name}: a changed signature: {sorted(bad)}")

@@ -122,9 +122,29 @@ done <<'END'
 family_id {"family_id": "000102030405060708090a0b0c0d0e0f"}
 image_id {"image_id": "000102030405060708090a0b0c0d0e0f"}
 guest_svn_minimum {"guest_svn_minimum": 0}
-csp_id {"signing_key": ["vlek"]}
 chip_id {"signing_key": ["vcek", "vlek"], "csp_id": ["CN=cloud.example"], "chip_id": ["0102030405060708"]}
 END
+
+# ---- a policy that skips the launch digest, or lists it --------------------------------------------------------------
+for value in '"skip"' "[\"$good\"]" "[\"$other\"]"; do
+    python3 -c 'import json, sys
+p = json.load(open(sys.argv[1])); p["measurement"] = json.loads(sys.argv[2]); json.dump(p, open(sys.argv[3], "w"))' \
+        "$policies/emulated.json" "$value" "$work/digest.json"
+    validate "$schemas/policy.schema.json" "$work/digest.json" || complain "measurement $value does not follow the schema"
+    digest=("$evidence" --session "$session" --policy "$work/digest.json" --time 2026-06-01T12:00:00Z "${root[@]}")
+    case $value in
+    *skip*) # evidence opens a connection: unknown software is never accepted
+        refuses 2 'one of: --image image.json, --measurement' "${digest[@]}"
+        verdict 0 'ACCEPTED (EMULATED' "${digest[@]}" --measurement "$good"
+        verdict 1 'REFUSED (EMULATED' "${digest[@]}" --measurement "$other"
+        ;;
+    *"$good"*)
+        verdict 0 'ACCEPTED (EMULATED' "${digest[@]}"
+        verdict 1 'REFUSED (EMULATED' "${digest[@]}" --measurement "$other"
+        ;;
+    *) verdict 1 'REFUSED (EMULATED' "${digest[@]}" --measurement "$good" ;;
+    esac
+done
 
 # ---- usage (2) --------------------------------------------------------------------------------------------------
 refuses 2 'one of: a file of evidence, --vm NAME, --report FILE' "${base[@]}" --measurement "$good"
@@ -152,7 +172,7 @@ refuses 3 session.schema "$evidence" --session <(echo '{"schema":2}') "${base[@]
 refuses 3 'guest_policy.debug: policy is missing' "$evidence" --session "$session" --policy "$work/short.json" --measurement "$good"
 refuses 3 emulated_ark "$evidence" --session "$session" "${base[@]}" --trust-emulated "$data/vek-key.der" --measurement "$good"
 refuses 3 'is larger than its limit' "$evidence" --session "$session" "${base[@]}" --trust-emulated "$CVMIN" --measurement "$good"
-head -c 300000 /dev/zero >"$work/large"
+head -c 600000 /dev/zero >"$work/large"
 refuses 3 'is larger than its limit' "$work/large" --session "$session" "${base[@]}" --measurement "$good"
 refuses 3 i.json "$evidence" --session "$session" "${base[@]}" --image "$work/i.json"
 refuses 3 no-such-vm --vm no-such-vm "${base[@]}" --measurement "$good"

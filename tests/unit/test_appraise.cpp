@@ -240,7 +240,32 @@ static const std::vector<std::pair<std::string, Change>> &one_thing_wrong() {
         {"snp.host_data", [](Case &c) { c.want.policy.host_data = filled<32>(0x0e); }},
         {"snp.vmpl", [](Case &c) { c.report.vmpl = 1; }},
         {"snp.vmpl", [](Case &c) { c.report.vmpl = 0xffffffff; }},
-        {"snp.vmpl", [](Case &c) { c.report.vmpl = c.want.policy.vmpl = 4; }},
+        {"snp.vmpl",
+         [](Case &c) {
+             c.report.vmpl = 4;
+             c.want.policy.vmpl = 4;
+         }},
+        {"snp.vmpl",
+         [](Case &c) {
+             c.report.vmpl = 4;
+             c.want.policy.vmpl.reset();
+         }},
+        {"snp.vmpl",
+         [](Case &c) {
+             c.report.vmpl = 0xffffffff;
+             c.want.policy.vmpl.reset();
+         }},
+        {"snp.measurement",
+         [](Case &c) { // the policy's "skip" is none for evidence of an agent
+             c.want.measurements.clear();
+             c.want.policy.any_measurement = true;
+         }},
+        {"snp.measurement", [](Case &c) { c.want.policy.measurements = {filled<48>(0xab)}; }},
+        {"snp.measurement",
+         [](Case &c) {
+             c.want.measurements = {filled<48>(0xab)};
+             c.want.policy.measurements = {filled<48>(0xaa)};
+         }},
         {"snp.policy.debug", [](Case &c) { c.report.policy |= 1u << 19; }},
         {"snp.policy.migration_agent", [](Case &c) { c.report.policy |= 1u << 18; }},
         {"snp.policy.smt", demand(&Policy::guest_policy, 2, false)},
@@ -360,6 +385,8 @@ static void appraise_never_skips_what_may_not_be_skipped(void **) {
         for (auto &minimum : product)
             minimum.reset();
     c.want.policy.masked_chip_id = true;
+    c.want.policy.vmpl.reset();
+    c.want.policy.any_report_data = true;
     c.report.chip_id = {};
     const Appraisal appraisal = appraise_case(c);
     assert_true(appraisal.accepted.has_value());
@@ -371,10 +398,9 @@ static void appraise_never_skips_what_may_not_be_skipped(void **) {
         if (!never)
             assert_true(check.anchor == "nothing");
     }
-    for (const char *const name :
-         {"evidence.format", "claims.format", "snp.format", "snp.version", "snp.chain", "snp.signing_key",
-          "snp.signature", "binding.report_data", "binding.nonce", "snp.product", "snp.tcb.certificate",
-          "snp.measurement", "snp.vmpl", "snp.unknown_bits"})
+    for (const char *const name : {"evidence.format", "claims.format", "snp.format", "snp.version", "snp.chain",
+                                   "snp.signing_key", "snp.signature", "binding.report_data", "binding.nonce",
+                                   "snp.product", "snp.tcb.certificate", "snp.measurement", "snp.unknown_bits"})
         assert_int_equal(appraisal.verdict.find(name)->outcome, Outcome::passed);
 }
 
@@ -496,13 +522,14 @@ static void appraise_accepts_what_a_policy_names(void **) {
     }
 }
 
-static void a_vlek_never_passes_without_a_provider(void **) {
+static void a_vlek_vouches_for_no_chip_of_a_list(void **) {
     Case c = good_case();
     c.vek = "vlek-milan";
     c.as_vlek = true;
     c.report.key_info |= 1u << 2;
     c.want.policy.signing_keys = {VekKind::vlek};
-    assert_int_equal(appraise_case(c).verdict.find("snp.csp_id")->outcome, Outcome::failed);
+    // any provider will do only where the policy says so in writing, and the verdict shows it
+    assert_int_equal(appraise_case(c).verdict.find("snp.csp_id")->outcome, Outcome::skipped);
     // nor does the CHIP_ID beside it count, though it is on the list
     c.want.policy.chip_ids = {{c.report.chip_id}};
     assert_int_equal(appraise_case(c).verdict.find("snp.chip_id.allowed")->outcome, Outcome::failed);
@@ -860,6 +887,57 @@ static void report_data_of_a_report_by_itself_is_given_or_skipped_by_name(void *
     assert_true(appraise_case(c).verdict[CheckId::binding_report_data].outcome == Outcome::passed);
 }
 
+static void a_policy_may_skip_what_ties_a_report_to_a_question(void **) {
+    Case c = good_case();
+    c.want.measurements.clear();
+    c.want.policy.any_measurement = c.want.policy.any_report_data = true;
+    const Appraisal appraisal = appraise_alone(c);
+    if (!appraisal.verdict.accepted())
+        explain(appraisal, c);
+    assert_true(appraisal.verdict.accepted() && !appraisal.accepted.has_value());
+    for (const CheckId id : {CheckId::snp_measurement, CheckId::binding_report_data})
+        assert_true(appraisal.verdict[id].outcome == Outcome::skipped && appraisal.verdict[id].wanted == "skip");
+    assert_true(verdict_table(appraisal, c.want).contains("no launch digest wanted"));
+    // what the caller says counts all the same
+    c.want.measurements = {filled<48>(0xbb)};
+    c.want.report_data = filled<64>(7);
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) ==
+                (std::set<std::string>{"snp.measurement", "binding.report_data"}));
+    // and evidence of a connection is refused: unknown software could be at its other end
+    c.want.measurements.clear();
+    assert_true(with_outcome(appraise_case(c), Outcome::failed) == std::set<std::string>{"snp.measurement"});
+    assert_false(appraise_case(c).accepted.has_value());
+    // where neither says anything it fails as ever
+    c = good_case();
+    c.want.measurements.clear();
+    c.want.report_data = Skip{};
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"snp.measurement"});
+}
+
+static void a_policy_may_say_what_ties_a_report_to_a_question(void **) {
+    Case c = good_case();
+    const auto report_data = parse_snp_report(parse_evidence(make_evidence(c))->report)->report_data;
+    c.want.measurements.clear();
+    c.want.policy.measurements = {filled<48>(0xbb), filled<48>(0xaa)};
+    c.want.policy.report_data = report_data;
+    const Appraisal appraisal = appraise_alone(c);
+    assert_true(appraisal.verdict.accepted());
+    for (const CheckId id : {CheckId::snp_measurement, CheckId::binding_report_data})
+        assert_true(appraisal.verdict[id].outcome == Outcome::passed && appraisal.verdict[id].anchor == "policy");
+    assert_true(appraise_case(c).accepted.has_value() && !appraise_case(c).accepted->by_signer());
+    // skipped by the caller is not skipped by the policy
+    c.want.report_data = Skip{};
+    c.want.policy.report_data = filled<64>(7);
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"binding.report_data"});
+    c.want.report_data = report_data; // both must hold
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"binding.report_data"});
+    c.want.policy.report_data = report_data;
+    c.want.measurements = {filled<48>(0xaa)};
+    assert_true(appraise_alone(c).verdict.accepted());
+    c.want.policy.measurements = {filled<48>(0xbb)};
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"snp.measurement"});
+}
+
 static void a_manifest_cannot_be_demanded_of_a_report_by_itself(void **) {
     Case c = good_case();
     c.want.report_data = Skip{};
@@ -1094,7 +1172,7 @@ int main() {
         cmocka_unit_test(bit_tables_and_checks_have_the_same_names),
         cmocka_unit_test(appraise_never_skips_what_may_not_be_skipped),
         cmocka_unit_test(appraise_accepts_what_a_policy_names),
-        cmocka_unit_test(a_vlek_never_passes_without_a_provider),
+        cmocka_unit_test(a_vlek_vouches_for_no_chip_of_a_list),
         cmocka_unit_test(a_vlek_without_a_chip_never_matches_a_chip_list),
         cmocka_unit_test(appraise_accepts_what_a_pinned_signer_signed),
         cmocka_unit_test(appraise_refuses_what_the_pinned_signer_did_not_sign),
@@ -1108,6 +1186,8 @@ int main() {
         cmocka_unit_test(appraise_refuses_reports_under_forged_roots),
         cmocka_unit_test(a_report_by_itself_is_accepted_but_nothing_is_released_to_it),
         cmocka_unit_test(report_data_of_a_report_by_itself_is_given_or_skipped_by_name),
+        cmocka_unit_test(a_policy_may_skip_what_ties_a_report_to_a_question),
+        cmocka_unit_test(a_policy_may_say_what_ties_a_report_to_a_question),
         cmocka_unit_test(a_manifest_cannot_be_demanded_of_a_report_by_itself),
         cmocka_unit_test(a_given_ask_or_ark_must_be_the_one_of_the_chain),
         cmocka_unit_test(verdict_json_equals_the_golden_file),

@@ -141,6 +141,40 @@ void appraise_refuses_what_is_not_genuine_or_not_wanted(void **) {
     assert_int_equal(call(options), CVMIN_APPRAISE_REFUSED);
 }
 
+// By the policy's word alone, and never evidence of an agent.
+void appraise_takes_a_report_of_which_the_policy_skips_digest_and_question(void **) {
+    Json json = parse_json(as_bytes(real().policy), "policy").value();
+    json["measurement"] = json["report_data"] = "skip";
+    const std::string skip = json.dump();
+    Call options = good_call();
+    options.policy = given(as_bytes(skip));
+    options.measurements = options.report_data = {};
+    Json verdict;
+    assert_int_equal(call(options, nullptr, &verdict), CVMIN_APPRAISE_ACCEPTED);
+    for (const Json &check : verdict["checks"])
+        if (check["check"] == "snp.measurement" || check["check"] == "binding.report_data")
+            assert_true(check["outcome"] == "skipped");
+    const Bytes other(64, std::byte{7});
+    options.report_data = given(other);
+    assert_int_equal(call(options), CVMIN_APPRAISE_REFUSED);
+    options.report_data = {};
+    options.measurements = given(ByteView{other}.first(48));
+    assert_int_equal(call(options), CVMIN_APPRAISE_REFUSED);
+    options.measurements = {};
+    json["measurement"] = Json::array({std::string(96, '7')});
+    const std::string listed = json.dump();
+    options.policy = given(as_bytes(listed));
+    assert_int_equal(call(options), CVMIN_APPRAISE_REFUSED);
+    options.subject = CVMIN_APPRAISE_SUBJECT_EVIDENCE;
+    options.policy = given(as_bytes(skip));
+    options.vek = {};
+    options.skip = CVMIN_APPRAISE_SKIP_EXPORTER | CVMIN_APPRAISE_SKIP_PEER_KEY;
+    options.nonce = given(ByteView{other}.first(32));
+    std::string error;
+    assert_int_equal(call(options, &error), CVMIN_APPRAISE_INVALID_ARGUMENT);
+    assert_true(error.contains("options.measurements"));
+}
+
 void appraise_judges_evidence_of_the_agent(void **) {
     const Case c = good_case();
     const Bytes evidence = make_evidence(c), ark = der("ark"), policy = data("../../policies/emulated.json");
@@ -299,6 +333,7 @@ int main() {
         cmocka_unit_test(appraise_accepts_a_real_report),
         cmocka_unit_test(appraise_accepts_a_certificate_table),
         cmocka_unit_test(appraise_refuses_what_is_not_genuine_or_not_wanted),
+        cmocka_unit_test(appraise_takes_a_report_of_which_the_policy_skips_digest_and_question),
         cmocka_unit_test(appraise_judges_evidence_of_the_agent),
         cmocka_unit_test(appraise_refuses_wrong_use),
         cmocka_unit_test(appraise_negotiates_the_verdicts_size),

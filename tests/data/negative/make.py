@@ -599,6 +599,20 @@ report("vmpl-1", "asked for by VMPL 1", ["snp.vmpl"], {"vmpl": 1})
 report("vmpl-0-wanted-2", "asked for by VMPL 0, where the policy wants 2", ["snp.vmpl"], changes={"vmpl": 2})
 report("vmpl-host", "asked for by the host (0xffffffff)", ["snp.vmpl"], {"vmpl": 0xFFFFFFFF})
 report("vmpl-4", "a VMPL that is none", ["snp.vmpl"], {"vmpl": 4})
+report("vmpl-host-any", "asked for by the host, where the policy takes any level of a guest's", ["snp.vmpl"],
+       {"vmpl": 0xFFFFFFFF}, changes={"vmpl": "skip"})
+report("measurement-not-in-policy", "a launch digest that the caller wants and the policy does not list",
+       ["snp.measurement"], changes={"measurement": ["ab" * 48]})
+report("measurement-skipped-elsewhere", "a wanted launch digest counts, though the policy skips it", ["snp.measurement"],
+       {"measurement": b"\xab" * 48}, changes={"measurement": "skip"})
+report("measurement-unsaid", "nobody says which launch digest is wanted", ["snp.measurement"], measurement=[])
+report("report-data-of-policy", "REPORT_DATA of another question than the policy's", ["binding.report_data"],
+       changes={"report_data": "41" * 64})
+report("report-data-skipped-elsewhere", "wanted REPORT_DATA counts, though the policy skips it", ["binding.report_data"],
+       {"report_data": b"\x41" * 64}, changes={"report_data": "skip"})
+report("good-skipped", "accepted: launch digest, REPORT_DATA and level are skipped by the policy", [],
+       {"measurement": b"\xab" * 48, "report_data": b"\x41" * 64, "vmpl": 3}, measurement=[], report_data=None,
+       changes={"measurement": "skip", "report_data": "skip", "vmpl": "skip"})
 report("vmpl-256", "VMPL 256, of which a byte is 0", ["snp.vmpl"], {"vmpl": 256})
 report("debug", "the host may read the guest's memory", ["snp.policy.debug"], {"policy": bit(19)})
 report("migration-agent", "an agent may move the guest away", ["snp.policy.migration_agent"], {"policy": bit(18)})
@@ -671,6 +685,8 @@ stored("claims-other-profile", "claims of another profile, which REPORT_DATA cov
        claims().replace(b"tag:cvmin,2026:1", b"tag:cvmin,2026:2"), not_made=CONNECTION + CLAIMS)
 stored("claims-changed", "claims that REPORT_DATA does not cover", ["binding.report_data"],
        change=lambda data: data.replace(EXPORTER, b"\x34" * 32), exporter=(b"\x34" * 32).hex())
+stored("evidence-measurement-skipped", "evidence of an agent under a policy that skips the launch digest",
+       ["snp.measurement"], changes={"measurement": "skip"}, measurement=[])
 stored("nonce", "evidence for another nonce", ["binding.nonce"], nonce=(b"\x5b" * 32).hex())
 stored("nonce-prefix", "a nonce that begins as the wanted one", ["binding.nonce"], nonce=(b"\x5a" * 33).hex())
 stored("exporter", "evidence of another connection", ["binding.exporter"], exporter=(b"\x34" * 32).hex())
