@@ -1,5 +1,7 @@
 // PID 1 of the CVM: mounts, report source, key, event loop, power off. What it does for a request is service.hpp's.
 #include "agent-min/emulator_source.hpp"
+#include "agent-min/esys_tpm.hpp"
+#include "agent-min/kernel_logs.hpp"
 #include "agent-min/mounts.hpp"
 #include "agent-min/server.hpp"
 #include "agent-min/tsm_source.hpp"
@@ -105,6 +107,31 @@ class HostEmulatorLink final : public EmulatorLink {
     }
 };
 
+// What is not there is absent; what is there and cannot be worked with has failed.
+PartState state_of(const Result<void> &part) {
+    if (part)
+        return PartState::ready;
+    const bool absent =
+        part.error().code == Errc::system &&
+        (part.error().detail == ENOENT || part.error().detail == ENODEV || part.error().detail == ENXIO);
+    return absent ? PartState::absent : PartState::failed;
+}
+
+// The TPM lives as long as the machine: closing its device could wait for it.
+struct TpmParts {
+    std::optional<FdTpmDevice> device;
+    std::unique_ptr<EsysTpm> tpm;
+};
+Result<void> open_tpm(TpmParts &parts) {
+    Fd fd{::open("/dev/tpm0", O_RDWR | O_NONBLOCK | O_CLOEXEC)};
+    if (!fd)
+        return os_error("tpm");
+    parts.device.emplace(std::move(fd), boot_clock);
+    CVMIN_TRY(tpm, EsysTpm::open(*parts.device, boot_clock));
+    parts.tpm = std::move(tpm);
+    return {};
+}
+
 int run(std::uint64_t start_us) {
     if (::getpid() != 1) {
         constexpr std::string_view text =
@@ -140,13 +167,21 @@ int run(std::uint64_t start_us) {
     identity = std::move(*made);
     const std::uint64_t ready_us = boot_clock.now_us();
 
-    RuntimeLog runtime_log{boot_clock, nullptr};
+    KernelLogs logs{source == &kernel_source ? &kernel_source : nullptr};
+    const auto ima = logs.load_ima_policy();
+    if (!ima)
+        log(to_string(ima.error()));
+    TpmParts tpm;
+    const auto tpm_opened = open_tpm(tpm);
+    if (!tpm_opened)
+        log(to_string(tpm_opened.error()));
+    RuntimeLog runtime_log{boot_clock, tpm.tpm.get()};
     runtime_log.record(event::Boot{.agent = "cvmin-agent " CVMIN_VERSION,
                                    .debug_image = debug_image,
                                    .report_source = std::string{source->name()},
-                                   .tpm = PartState::absent,
-                                   .ima = PartState::absent});
-    Service service{{.source = *source, .secrets = secrets, .log = runtime_log},
+                                   .tpm = state_of(tpm_opened),
+                                   .ima = state_of(ima)});
+    Service service{{.source = *source, .secrets = secrets, .log = runtime_log, .logs = &logs},
                     identity->public_key(),
                     {start_us, listening_us, ready_us}};
     auto opened = Server::open(std::move(*listener), *identity, service, boot_clock);
@@ -154,7 +189,8 @@ int run(std::uint64_t start_us) {
         stop_on(opened.error());
     server = std::move(*opened);
     if (console)
-        log("ready; reports: " + std::string{source->name()} + "; resident pages: " + resident_memory());
+        log("ready; reports: " + std::string{source->name()} + "; TPM: " + (tpm.tpm ? "yes" : "no") +
+            "; resident pages: " + resident_memory());
     for (;;) {
         const auto stopped = server->turn(turn_limit_ms);
         if (!stopped)

@@ -1,12 +1,13 @@
 #include "agent-min/tsm_source.hpp"
 
 #include "agent-min/fd.hpp"
+#include "agent-min/file.hpp"
 #include "common/cert_table.hpp"
+#include "common/hash.hpp"
 #include "common/snp_report.hpp"
 
 #include <charconv>
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 namespace cvmin::agent {
@@ -74,33 +75,11 @@ void ConfigfsTree::remove(const char *name) {
 }
 
 Result<Bytes> ConfigfsTree::read(const char *name, const char *attribute, std::size_t limit) {
-    const Fd fd{::open(path(name, attribute).c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!fd)
-        return os_error("tsm.read");
-    Bytes bytes;
-    for (;;) {
-        constexpr std::size_t step = 4096;
-        const std::size_t used = bytes.size();
-        bytes.resize(used + step);
-        const ssize_t got = ::read(fd.get(), bytes.data() + used, step);
-        if (got < 0)
-            return os_error("tsm.read");
-        bytes.resize(used + static_cast<std::size_t>(got));
-        if (bytes.size() > limit)
-            return fail(Errc::too_large, "tsm.read", bytes.size());
-        if (got == 0)
-            return bytes;
-    }
+    return read_file(path(name, attribute), limit, "tsm.read");
 }
 
 Result<void> ConfigfsTree::write(const char *name, const char *attribute, ByteView bytes) {
-    const Fd fd{::open(path(name, attribute).c_str(), O_WRONLY | O_CLOEXEC)};
-    if (!fd)
-        return os_error("tsm.write");
-    // configfs takes an attribute in one write and commits it at close
-    if (::write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
-        return os_error("tsm.write");
-    return {};
+    return write_file(path(name, attribute), bytes, "tsm.write"); // committed at close
 }
 
 // ---- reports --------------------------------------------------------------------------------------------------
@@ -122,26 +101,46 @@ bool TsmSource::provider_present() {
     return !is(made.error(), ENOENT) && !is(made.error(), ENXIO);
 }
 
-Result<PlatformReport> TsmSource::report(const ByteArray<64> &report_data) {
+// Once more while somebody else is at work, but not for ever.
+template <class T>
+Result<T> TsmSource::attempts(Result<T> (TsmSource::*once)(const ByteArray<64> &), const ByteArray<64> &data) {
     for (int i = 0; i < max_tsm_attempts; ++i) {
-        auto result = attempt(report_data);
+        auto result = (this->*once)(data);
         if (result || (result.error().code != Errc::busy && !contended(result.error())))
             return result;
     }
     return fail(Errc::busy, "tsm.report", max_tsm_attempts);
 }
 
-Result<PlatformReport> TsmSource::attempt(const ByteArray<64> &report_data) {
+Result<PlatformReport> TsmSource::report(const ByteArray<64> &report_data) {
+    return attempts(&TsmSource::attempt, report_data);
+}
+
+Result<SvsmEvidence> TsmSource::svsm(const ByteArray<64> &nonce) {
+    return attempts(&TsmSource::attempt_svsm, nonce);
+}
+
+// A fresh entry of the kernel's. busy: one was left over, and is gone now; unsupported: another provider.
+Result<void> TsmSource::open_entry() {
     if (auto made = tree_.make(entry); !made) {
         if (is(made.error(), EEXIST))
             tree_.remove(entry); // left over: gone at the next attempt
         return is(made.error(), EEXIST) ? fail(Errc::busy, "tsm.entry") : std::unexpected(made.error());
     }
-    const Entry cleanup{tree_};
+    return {};
+}
 
+Result<void> TsmSource::check_provider() {
     CVMIN_TRY(provider, tree_.read(entry, "provider", max_provider_size));
     if (line(provider) != name())
         return fail(Errc::unsupported, "tsm.provider");
+    return {};
+}
+
+Result<PlatformReport> TsmSource::attempt(const ByteArray<64> &report_data) {
+    CVMIN_CHECK(open_entry());
+    const Entry cleanup{tree_};
+    CVMIN_CHECK(check_provider());
 
     CVMIN_TRY(before, number(tree_, "generation", "tsm.generation"));
     std::uint64_t writes = 0;
@@ -167,6 +166,38 @@ Result<PlatformReport> TsmSource::attempt(const ByteArray<64> &report_data) {
     if (after != before + writes)
         return fail(Errc::busy, "tsm.generation", after);
     CVMIN_CHECK(check_report(result.report, report_data));
+    return result;
+}
+
+// Secure VM Service Module for SEV-SNP Guests (AMD 58019), 7: attestation of one service. The report's REPORT_DATA is
+// SHA-512(nonce || manifest).
+Result<SvsmEvidence> TsmSource::attempt_svsm(const ByteArray<64> &nonce) {
+    CVMIN_CHECK(open_entry());
+    const Entry cleanup{tree_};
+    CVMIN_CHECK(check_provider());
+
+    CVMIN_TRY(before, number(tree_, "generation", "tsm.generation"));
+    if (const auto chosen = tree_.write(entry, "service_provider", as_bytes("svsm")); !chosen)
+        return is(chosen.error(), ENOENT) || is(chosen.error(), EACCES) ? fail(Errc::missing, "tsm.service_provider")
+                                                                        : std::unexpected(chosen.error());
+    CVMIN_CHECK(tree_.write(entry, "service_guid", as_bytes(svsm_vtpm_guid)));
+    CVMIN_CHECK(tree_.write(entry, "inblob", nonce));
+    constexpr std::uint64_t writes = 3;
+
+    SvsmEvidence result{.report = {}, .manifest = {}, .service_guid = std::string{svsm_vtpm_guid}};
+    CVMIN_TRY(report, tree_.read(entry, "outblob", snp_report_size));
+    CVMIN_TRY(manifest, tree_.read(entry, "manifestblob", max_svsm_manifest_size));
+    CVMIN_TRY(after, number(tree_, "generation", "tsm.generation"));
+    if (after != before + writes)
+        return fail(Errc::busy, "tsm.generation", after);
+    if (manifest.empty())
+        return fail(Errc::missing, "tsm.manifestblob");
+
+    Bytes bound = to_bytes(nonce);
+    bound.insert(bound.end(), manifest.begin(), manifest.end());
+    CVMIN_CHECK(check_report(report, sha512(bound)));
+    result.report = std::move(report);
+    result.manifest = std::move(manifest);
     return result;
 }
 

@@ -1,7 +1,9 @@
-// Reports from the kernel: configfs-tsm (Linux Documentation/ABI/testing/configfs-tsm-report).
+// Reports from the kernel: configfs-tsm (Linux Documentation/ABI/testing/configfs-tsm), of the guest and of a service
+// of the SVSM that it runs under.
 #pragma once
 
 #include "agent-min/report_source.hpp"
+#include "common/evidence.hpp"
 
 #include <optional>
 #include <string>
@@ -36,6 +38,10 @@ class ConfigfsTree final : public TsmTree {
 
 inline constexpr int max_tsm_attempts = 5; // nobody else writes here in a CVM: contention ends at once or is a fault
 
+// The SVSM's vTPM, as COCONUT-SVSM names it.
+inline constexpr std::string_view svsm_vtpm_guid = "c476f1eb-0123-45a5-9641-b4e7dde5bfe3";
+static_assert(svsm_vtpm_guid.size() == svsm_guid_size);
+
 class TsmSource final : public ReportSource {
   public:
     explicit TsmSource(TsmTree &tree) : tree_(tree) {}
@@ -48,8 +54,18 @@ class TsmSource final : public ReportSource {
     // unsupported: the provider is not sev_guest; busy: other writers at every attempt; mismatch; system (errno).
     Result<PlatformReport> report(const ByteArray<64> &report_data) override;
 
+    // What the SVSM says of its vTPM, for this nonce. missing: the kernel offers no services (no SVSM, or before 6.11),
+    // or the service has no manifest; mismatch: a report that does not carry nonce and manifest; the others as of
+    // report().
+    Result<SvsmEvidence> svsm(const ByteArray<64> &nonce);
+
   private:
+    template <class T>
+    Result<T> attempts(Result<T> (TsmSource::*once)(const ByteArray<64> &), const ByteArray<64> &data);
+    Result<void> open_entry();
+    Result<void> check_provider();
     Result<PlatformReport> attempt(const ByteArray<64> &report_data);
+    Result<SvsmEvidence> attempt_svsm(const ByteArray<64> &nonce);
     TsmTree &tree_;
 };
 

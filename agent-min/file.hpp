@@ -1,0 +1,16 @@
+// Whole files, of a bounded size: those of proc, sysfs, configfs and securityfs do not say how long they are.
+#pragma once
+
+#include "common/bytes.hpp"
+
+#include <string>
+
+namespace cvmin::agent {
+
+// system (errno); too_large: more than `limit` bytes. `where` names the file in errors.
+Result<Bytes> read_file(const std::string &path, std::size_t limit, std::string_view where);
+
+// One write(2): that is how pseudo file systems take a value. system (errno).
+Result<void> write_file(const std::string &path, ByteView bytes, std::string_view where);
+
+} // namespace cvmin::agent
