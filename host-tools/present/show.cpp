@@ -1,5 +1,6 @@
 #include "host-tools/present/show.hpp"
 #include "host-tools/base/text.hpp"
+#include "host-tools/present/runtime_log.hpp"
 
 #include "common/cert_table.hpp"
 #include "common/claims.hpp"
@@ -357,6 +358,7 @@ std::span<const ShowKind> show_kinds() {
         {"crl", "certificate revocation list", show_crl},
         {"claims", "claims that a report's REPORT_DATA names", show_claims},
         {"evidence", "evidence of cvmin attest, with all that is in it", show_evidence},
+        {"runtime-log", "runtime log of the agent, or a Canonical Event Log in TLV", show_runtime_log},
     };
     return kinds;
 }
@@ -403,8 +405,9 @@ static Json members_of(const std::vector<Item> &items) {
         std::string member = item.name;
         for (char &c : member)
             c = c == ' ' || c == '-' ? '_' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-        Json value = item.items.empty() ? item.json : members_of(item.items);
-        if (!item.items.empty() && item.text.starts_with("0x")) // the whole word beside its parts
+        const bool of_items = !item.items.empty() && item.json.is_null();
+        Json value = of_items ? members_of(item.items) : item.json;
+        if (of_items && item.text.starts_with("0x")) // the whole word beside its parts
             value["raw"] = item.text;
         out[member] = std::move(value);
     }

@@ -21,7 +21,7 @@ inline constexpr std::size_t max_shown_certificates = 16; // of one PEM file: AM
 struct Item {
     std::string name;
     std::string text; // for people
-    Json json;        // null: an object of `items`
+    Json json;        // null: an object of `items`; else this stands for them
     std::vector<Item> items;
 };
 
