@@ -20,7 +20,7 @@ static constexpr char script[] = R"bash(_cvmin() {
         return
     fi
     if [ "$command" = show ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" show --help 2>/dev/null | sed -n '/^Kinds:/,/^$/s/^  *\([a-z]*\) .*/\1/p')" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" show --help 2>/dev/null | sed -n '/^Kinds:/,/^$/s/^  *\([a-z-]*\) .*/\1/p')" -- "$current")
         return
     fi
     local help=("$command")

@@ -17,7 +17,7 @@ int cmd_show(int argc, char **argv) {
     for (const ShowKind &each : show_kinds()) {
         kinds.emplace_back(each.name);
         std::string line = "  " + std::string{each.name};
-        line.resize(12, ' ');
+        line.resize(15, ' ');
         list += line + std::string{each.summary} + "\n";
     }
     CLI::App app{"Print what is in a file of attestation, for people. Nothing of it is verified: see cvmin verify.",
