@@ -17,32 +17,83 @@ static Result<Bytes> fresh_nonce() {
     return nonce;
 }
 
-Result<LiveAttestation> attest_live(Session session, Deadline deadline, std::optional<Bytes> nonce) {
-    if (!nonce) {
+// Whether the credential for the quote's keys comes back. An error is one of the connection's; all else is a fact.
+static Result<TpmActivation> activate(Session &session, const TpmEvidence &tpm, Deadline deadline) {
+    TpmActivation out{.ek_public = sha256(tpm.ek_public), .ak_public = sha256(tpm.ak_public), .found = {}};
+    auto challenge = make_challenge(tpm);
+    if (!challenge) {
+        out.found = "no credential can be made for these keys: " + to_string(challenge.error());
+        return out;
+    }
+    CVMIN_TRY(answer,
+              session.request(request::Activate{.id_object = std::move(challenge->credential.id_object),
+                                                .encrypted_secret = std::move(challenge->credential.encrypted_secret)},
+                              deadline));
+    if (const auto *failure = std::get_if<response::Failure>(&answer)) {
+        out.found = "no credential: the agent answered " + std::string{name(failure->code)};
+        return out;
+    }
+    const auto *activated = std::get_if<response::Activated>(&answer);
+    if (activated == nullptr)
+        return fail(Errc::malformed, "agent.activate");
+    out.answered = same_secret(activated->credential, challenge->wanted.view());
+    out.found = out.answered ? "the credential came back" : "another value than the credential";
+    return out;
+}
+
+Result<LiveAttestation> attest_live(Session session, Deadline deadline, const LiveOptions &options) {
+    Bytes nonce;
+    if (options.nonce) {
+        nonce = *options.nonce;
+    } else {
         CVMIN_TRY(fresh, fresh_nonce());
         nonce = std::move(fresh);
     }
-    if (nonce->size() < min_nonce_size || nonce->size() > max_nonce_size)
-        return fail(Errc::out_of_range, "nonce", nonce->size());
-    CVMIN_TRY(exporter, session.exporter(*nonce));
-    CVMIN_TRY(answer, session.request(request::Attest{*nonce}, deadline));
+    if (nonce.size() < min_nonce_size || nonce.size() > max_nonce_size)
+        return fail(Errc::out_of_range, "nonce", nonce.size());
+    CVMIN_TRY(exporter, session.exporter(nonce));
+    CVMIN_TRY(answer, session.request(request::Attest{.nonce = nonce, .pcrs = options.pcrs}, deadline));
     if (const auto *failure = std::get_if<response::Failure>(&answer))
         return fail(Errc::refused, "agent.attest", static_cast<std::uint64_t>(failure->code));
     auto *evidence = std::get_if<response::Evidence>(&answer);
     if (evidence == nullptr)
         return fail(Errc::malformed, "agent.attest");
+
+    std::optional<TpmActivation> activation;
+    std::optional<TpmEpoch> epoch;
+    // what cannot be read is appraise()'s to refuse
+    if (const auto parsed = parse_evidence(evidence->evidence); parsed && parsed->tpm) {
+        if (const auto read = tpm_epoch(*parsed->tpm))
+            epoch = *read;
+        if (options.activate) {
+            CVMIN_TRY(tried, activate(session, *parsed->tpm, deadline));
+            activation = std::move(tried);
+        }
+    }
     const PublicKey key = session.peer_key();
     return LiveAttestation{.session = std::move(session),
-                           .nonce = std::move(*nonce),
+                           .nonce = std::move(nonce),
                            .exporter = exporter,
                            .key = key,
-                           .evidence = std::move(evidence->evidence)};
+                           .evidence = std::move(evidence->evidence),
+                           .pcrs = options.pcrs,
+                           .activation = std::move(activation),
+                           .epoch = epoch,
+                           .earlier = std::nullopt};
 }
 
-Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, std::optional<Bytes> nonce) {
+Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const LiveOptions &options) {
     CVMIN_TRY(socket, connect_agent(vm.address, agent_vsock_port, deadline));
     CVMIN_TRY(session, Session::open(std::move(socket), deadline));
-    return attest_live(std::move(session), deadline, std::move(nonce));
+    return attest_live(std::move(session), deadline, options);
+}
+
+Result<LiveAttestation> attest_again(LiveAttestation before, Deadline deadline, const LiveOptions &options) {
+    // a quote that is missing now does not make the earlier one forgotten
+    const std::optional<TpmEpoch> earlier = before.epoch ? before.epoch : before.earlier;
+    CVMIN_TRY(live, attest_live(std::move(before.session), deadline, options));
+    live.earlier = earlier;
+    return live;
 }
 
 Expectations expect_live(const LiveAttestation &live) {

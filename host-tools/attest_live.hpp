@@ -5,11 +5,18 @@
 #include "common/launch.hpp"
 #include "host-tools/appraise/appraise.hpp"
 #include "host-tools/session/session.hpp"
+#include "host-tools/tpm/live.hpp"
 #include "qemu/vm.hpp"
 
 #include <filesystem>
 
 namespace cvmin {
+
+struct LiveOptions {
+    std::optional<Bytes> nonce{};                // min_nonce_size..max_nonce_size bytes; by default a fresh one of 32
+    std::optional<request::PcrSelection> pcrs{}; // a quote of these is asked for, and the logs with it
+    bool activate = false;                       // where a quote came: see whether its AK is in the TPM of its EK
+};
 
 struct LiveAttestation {
     Session session; // open; what is sent over it goes to the peer that the evidence is about
@@ -17,14 +24,20 @@ struct LiveAttestation {
     ByteArray<exporter_size> exporter;
     PublicKey key; // of the peer's certificate
     Bytes evidence;
+    std::optional<request::PcrSelection> pcrs; // what was asked for
+    std::optional<TpmActivation> activation;   // nothing: not asked for, or no quote to go by
+    std::optional<TpmEpoch> epoch;             // of this evidence's quote
+    std::optional<TpmEpoch> earlier;           // of the last quote before it in this session
 };
 
-// Asks the agent at the other end of `session` for evidence over `nonce` (min_nonce_size..max_nonce_size bytes), by
-// default a fresh one of 32 bytes. refused (detail: PeerErrc): the agent answered with an error; malformed: with
-// something else; and the errors of Session.
-Result<LiveAttestation> attest_live(Session session, Deadline deadline, std::optional<Bytes> nonce = std::nullopt);
+// Asks the agent at the other end of `session` for evidence. refused (detail: PeerErrc): the agent answered with an
+// error; malformed: with something else; and the errors of Session. What the TPM does not do is no error: appraise()
+// judges it.
+Result<LiveAttestation> attest_live(Session session, Deadline deadline, const LiveOptions &options = {});
 // The same over a new connection. unreachable, timed_out, and the errors above.
-Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, std::optional<Bytes> nonce = std::nullopt);
+Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const LiveOptions &options = {});
+// Again over the same connection, which remembers the earlier quote.
+Result<LiveAttestation> attest_again(LiveAttestation before, Deadline deadline, const LiveOptions &options = {});
 
 // Binding and time; measurements, policy and roots are still to be filled in.
 Expectations expect_live(const LiveAttestation &live);

@@ -1,6 +1,7 @@
 // cvmin attest: takes evidence from a CVM and stores it with what a verifier must know of the connection.
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/tpm_options.hpp"
 
 #include <cstdio>
 
@@ -16,6 +17,7 @@ constexpr unsigned default_timeout_s = 30; // under emulation a handshake may qu
 struct Args {
     std::string vm, out;
     std::optional<std::string> nonce, vsock_socket;
+    TpmArgs tpm;
     unsigned timeout_s = default_timeout_s;
     bool json = false;
 };
@@ -28,6 +30,7 @@ int cmd_attest(int argc, char **argv) {
     app.add_option("name", args.vm, "name of the CVM")->required();
     app.add_option("--out", args.out, "file for the evidence; FILE.session.json gets what binds it")->required();
     app.add_option("--nonce", args.nonce, "32 to 64 bytes in hexadecimal (default: random)");
+    add_pcr_option(app, args.tpm);
     app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
     app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
         ->capture_default_str()
@@ -47,20 +50,28 @@ int cmd_attest(int argc, char **argv) {
             return report_error(command, Exit::usage, "--nonce: wanted 32 to 64 bytes in hexadecimal");
         nonce = std::move(*given);
     }
+    const auto pcrs = args.tpm.pcrs ? parse_pcrs(*args.tpm.pcrs) : every_pcr;
+    if (!pcrs)
+        return report_error(command, pcrs.error());
     auto vm = find_vm(args.vm);
     if (!vm)
         return report_error(command, vm.error());
     if (args.vsock_socket)
         vm->address = UnixVsock{*args.vsock_socket};
-    const auto live =
-        attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s}, std::move(nonce));
+    const auto live = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s},
+                                  {.nonce = std::move(nonce), .pcrs = *pcrs});
     if (!live)
         return report_error(command, live.error(), args.vm);
 
     const std::string session_file = args.out + ".session.json";
-    const Json session{{"schema", session_schema},        {"nonce", hex(live->nonce)},
-                       {"exporter", hex(live->exporter)}, {"key", {{"x", hex(live->key.x)}, {"y", hex(live->key.y)}}},
-                       {"vcpu_type", vm->cpu_model},      {"vcpus", vm->vcpus}};
+    const Json session{{"schema", session_schema},
+                       {"nonce", hex(live->nonce)},
+                       {"exporter", hex(live->exporter)},
+                       {"key", {{"x", hex(live->key.x)}, {"y", hex(live->key.y)}}},
+                       {"vcpu_type", vm->cpu_model},
+                       {"vcpus", vm->vcpus},
+                       {"pcrs", *pcrs ? Json(pcrs_text(**pcrs)) : Json(nullptr)},
+                       {"tpm", live->epoch ? epoch_json(*live->epoch) : Json(nullptr)}};
     // the session first: evidence without it cannot be verified, a session without evidence misleads nobody
     if (const auto written = write_file(session_file, as_bytes(session.dump(2) + "\n")); !written)
         return report_error(command, written.error(), session_file);
@@ -74,10 +85,13 @@ int cmd_attest(int argc, char **argv) {
                     {"session", session_file},
                     {"size", live->evidence.size()},
                     {"sha256", hex(sha256(live->evidence))},
-                    {"nonce", hex(live->nonce)}});
+                    {"nonce", hex(live->nonce)},
+                    {"quote", live->epoch.has_value()}});
     else
         std::printf("%s\n", args.out.c_str());
     note("evidence taken, not appraised; the session is in " + session_file);
+    if (*pcrs && !live->epoch)
+        note("no quote in it: the CVM has no TPM that works");
     return Exit::ok;
 }
 

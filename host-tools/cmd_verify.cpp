@@ -8,6 +8,7 @@
 #include "host-tools/reference.hpp"
 #include "host-tools/report_input.hpp"
 #include "host-tools/signer_options.hpp"
+#include "host-tools/tpm_options.hpp"
 #include "host-tools/verdict_output.hpp"
 #include "qemu/explained.hpp"
 
@@ -30,6 +31,7 @@ struct Args {
     unsigned timeout_s = default_timeout_s;
     ReportArgs report;
     SignerArgs signer;
+    TpmArgs tpm;
     OutputArgs output;
     EndorsementArgs endorsements;
 };
@@ -49,9 +51,10 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
     add_endorsement_options(app, args.endorsements);
+    add_tpm_options(app, args.tpm);
     app.add_option(
         "--session", args.session,
-        "FILE.session.json of attest, as the verifier itself wrote and kept it: nonce, exporter, key, vCPUs");
+        "FILE.session.json of attest, as the verifier itself wrote and kept it: nonce, exporter, key, vCPUs, PCRs");
     app.add_option("--nonce", args.nonce, "nonce that the evidence must answer (hex)");
     app.add_option("--exporter", args.exporter, "TLS exporter of the connection (hex), or skip");
     app.add_option("--key", args.key, "key of the connection's peer (hex of X and Y, 96 bytes), or skip");
@@ -96,6 +99,8 @@ std::optional<std::string> usage_problem(const Args &args) {
         if (args.session || args.nonce || args.exporter || args.key)
             return "a report by itself has no claims: leave --session, --nonce, --exporter and --key out, and say "
                    "--report-data";
+        if (args.tpm.given())
+            return "a report by itself says nothing of a TPM: leave --pcrs, --ek-root and --after out";
         if (wanted_sources(args) > 1)
             return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE";
         if (!args.image.empty() && !(args.vcpus && args.vcpu_type))
@@ -125,6 +130,7 @@ struct Input {
     Expectations wanted;   // nonce, binding and time
     std::string vcpu_type; // what the launch digest is predicted for
     unsigned vcpus = 0;
+    TpmFacts tpm;
 };
 
 constexpr std::uint64_t session_schema = 1;
@@ -149,6 +155,13 @@ Result<void> read_session(const std::string &path, Input &input) {
     CVMIN_TRY(vcpus, json_unsigned(json, "vcpus", "session.vcpus"));
     if (vcpus == 0 || vcpus > max_vcpus)
         return fail(Errc::out_of_range, "session.vcpus", vcpus);
+    if (json.contains("pcrs") && !json["pcrs"].is_null()) {
+        CVMIN_TRY(text_of_pcrs, json_string(json, "pcrs", "session.pcrs"));
+        const auto pcrs = parse_pcrs(text_of_pcrs);
+        if (!pcrs)
+            return fail(Errc::malformed, "session.pcrs");
+        input.tpm.pcrs = *pcrs;
+    }
     input.wanted.nonce = std::move(nonce_bytes);
     input.wanted.exporter = exporter_bytes;
     input.wanted.peer_key = PublicKey{.x = x_bytes, .y = y_bytes};
@@ -167,6 +180,10 @@ Explained<Input> stored(const Args &args) {
         if (const auto read = read_session(*args.session, input); !read)
             return explain(read.error(), *args.session);
     // what is given by itself stands above the session
+    if (args.tpm.pcrs) {
+        CVMIN_TRY(pcrs, parse_pcrs(*args.tpm.pcrs));
+        input.tpm.pcrs = pcrs;
+    }
     if (args.nonce) {
         auto nonce = parse_hex(*args.nonce, "--nonce");
         if (!nonce || nonce->size() < min_nonce_size || nonce->size() > max_nonce_size)
@@ -195,13 +212,15 @@ Explained<Input> stored(const Args &args) {
     return input;
 }
 
-Explained<Input> live(const Args &args) {
+Explained<Input> live(const Args &args, const Policy &policy) {
+    CVMIN_TRY(pcrs, wanted_pcrs(args.tpm, policy));
     auto vm = find_vm(args.vm);
     if (!vm)
         return std::unexpected(vm.error());
     if (args.vsock_socket)
         vm->address = UnixVsock{*args.vsock_socket};
-    auto taken = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s});
+    auto taken = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s},
+                             {.pcrs = pcrs, .activate = true});
     if (!taken)
         return explain(taken.error(), args.vm);
     Input input;
@@ -209,6 +228,8 @@ Explained<Input> live(const Args &args) {
     input.evidence = std::move(taken->evidence);
     input.vcpu_type = vm->cpu_model;
     input.vcpus = vm->vcpus;
+    input.tpm.pcrs = pcrs;
+    input.tpm.activation = std::move(taken->activation);
     return input;
 }
 
@@ -232,11 +253,8 @@ Explained<void> add_reference(const Args &args, Input &input) {
         return std::unexpected(reference.error());
     std::optional<std::uint32_t> signature;
     if (args.vcpu_type) {
-        const auto model = find_cpu_model(*args.vcpu_type);
-        if (!model)
-            return explain(Errc::usage, "no CPU model " + *args.vcpu_type + "; did you mean " +
-                                            std::string{nearest_cpu_model(*args.vcpu_type)} + "?");
-        signature = model->signature;
+        CVMIN_TRY(named, signature_of(*args.vcpu_type));
+        signature = named;
     }
     if (args.report.given()) {
         want_launches(input.wanted, *reference, input.evidence, signature, args.vcpus);
@@ -283,6 +301,12 @@ Explained<void> add_references(const Args &args, Input &input) {
         wanted.now = *time;
     }
     CVMIN_CHECK(add_endorsements(args.endorsements, wanted.now, wanted.endorsements));
+    CVMIN_TRY(ek_roots, read_ek_roots(args.tpm.ek_roots));
+    input.tpm.ek_roots = std::move(ek_roots);
+    if (args.tpm.after) {
+        CVMIN_TRY(earlier, read_epoch(*args.tpm.after));
+        input.tpm.earlier = earlier;
+    }
     return args.reference ? add_reference(args, input) : Explained<void>{};
 }
 
@@ -312,7 +336,7 @@ int cmd_verify(int argc, char **argv) {
         return report_error(command, Exit::usage,
                             "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, or "
                             "launch digests in the policy");
-    auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args);
+    auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args, *policy);
     if (!input)
         return report_error(command, input.error());
     if (const auto added = add_references(args, *input); !added)

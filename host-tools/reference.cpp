@@ -68,10 +68,19 @@ Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
     auto launches = corim::launches_of(*parsed);
     if (!launches)
         return explain(launches.error(), path.string());
-    if (corim::is_debug_image(*parsed))
+    out.debug = corim::is_debug_image(*parsed);
+    if (out.debug)
         out.source += ", DEBUG image";
     out.launches = std::move(*launches);
     return out;
+}
+
+Explained<std::uint32_t> signature_of(const std::string &vcpu_type) {
+    const auto model = find_cpu_model(vcpu_type);
+    if (!model)
+        return explain(Errc::usage, "no CPU model " + vcpu_type + "; did you mean " +
+                                        std::string{nearest_cpu_model(vcpu_type)} + "?");
+    return model->signature;
 }
 
 void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView raw_report,

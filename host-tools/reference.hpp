@@ -20,6 +20,7 @@ Explained<Bytes> sign_corim(ByteView corim, const P384PrivateKey &key, std::stri
 struct ReferenceFile {
     std::vector<corim::Launch> launches;
     std::string source; // "signed.corim, signed by ACME" or "out/reference-values.corim, not signed"
+    bool debug = false; // they are of a debug image, says the publisher
 };
 // The launches that a CoRIM names. A signed one needs its signer's public key, and one that is not signed none: with a
 // key, what is not signed is refused. `now` must lie in its validity and its signature's. Refused as well: demands that
@@ -32,5 +33,8 @@ Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
 // it only chooses among the launches, and appraise() compares the digest.
 void want_launches(Expectations &wanted, const ReferenceFile &reference, ByteView raw_report,
                    std::optional<std::uint32_t> signature, std::optional<unsigned> vcpus);
+
+// A CPU model by name, as want_launches() takes it. usage: there is none of this name.
+Explained<std::uint32_t> signature_of(const std::string &vcpu_type);
 
 } // namespace cvmin

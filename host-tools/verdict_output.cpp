@@ -13,6 +13,10 @@ namespace cvmin {
 
 void add_output_options(CLI::App &app, OutputArgs &args) {
     app.add_flag("--json", args.json, "print the verdict as JSON (schema 1)");
+    add_verdict_files(app, args);
+}
+
+void add_verdict_files(CLI::App &app, OutputArgs &args) {
     app.add_option("--html", args.html, "write the verdict as a page to this file, too");
     app.add_option("--ear", args.ear, "write it as an attestation result (EAR, a JWT) to this file, too");
     app.add_option("--ear-key", args.ear_key, "with --ear: the P-384 private key that signs it (PEM or DER)");
@@ -60,7 +64,8 @@ static Explained<void> write_ear(const Appraisal &appraisal, const Expectations 
     return {};
 }
 
-Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args) {
+Explained<void> write_verdict_files(const Appraisal &appraisal, const Expectations &expectations,
+                                    const OutputArgs &args) {
     if (args.ear)
         if (auto written = write_ear(appraisal, expectations, args); !written)
             return written;
@@ -69,6 +74,11 @@ Explained<void> give_out(const Appraisal &appraisal, const Expectations &expecta
         if (const auto written = write_file(*args.html, as_bytes(page)); !written)
             return explain(written.error(), *args.html);
     }
+    return {};
+}
+
+Explained<void> give_out(const Appraisal &appraisal, const Expectations &expectations, const OutputArgs &args) {
+    CVMIN_CHECK(write_verdict_files(appraisal, expectations, args));
     if (args.json)
         print_json(verdict_json(appraisal, expectations));
     else

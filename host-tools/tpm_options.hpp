@@ -1,0 +1,53 @@
+// What the commands say about a TPM: which PCRs a quote is asked for, whose word about endorsement keys counts, and the
+// earlier session that evidence has to follow. Reads; judges nothing: appraise() does.
+#pragma once
+
+#include "common/protocol.hpp"
+#include "host-tools/appraise/appraise.hpp"
+#include "host-tools/base/explained.hpp"
+#include "host-tools/base/json.hpp"
+#include "host-tools/tpm/ek_certificate.hpp"
+#include "host-tools/tpm/live.hpp"
+
+#include <CLI/CLI.hpp>
+
+namespace cvmin {
+
+using PcrSelection = request::PcrSelection;
+
+inline constexpr PcrSelection every_pcr{.bank = TpmAlg::sha256, .mask = max_pcr_mask};
+
+// What appraise() is to know of a TPM beside the evidence.
+struct TpmFacts {
+    std::optional<PcrSelection> pcrs;        // what was asked for
+    std::optional<TpmActivation> activation; // nothing: no connection, or no quote
+    std::optional<TpmEpoch> earlier;
+    EkAuthorities ek_roots;
+};
+
+struct TpmArgs {
+    std::optional<std::string> pcrs, after;
+    std::vector<std::string> ek_roots;
+    bool given() const { return pcrs || after || !ek_roots.empty(); }
+};
+void add_pcr_option(CLI::App &app, TpmArgs &args);  // --pcrs
+void add_tpm_options(CLI::App &app, TpmArgs &args); // --pcrs, --ek-root, --after
+
+// "sha256:0,4,8-9", "0-23" (SHA-256), "sha384:all", "none": nothing. usage.
+Explained<std::optional<PcrSelection>> parse_pcrs(const std::string &text);
+std::string pcrs_text(const PcrSelection &pcrs); // "sha256:0,4,8-9"
+
+// What to ask the agent for: --pcrs, else every PCR of SHA-256 where the policy wants a quote. usage: --pcrs.
+Explained<std::optional<PcrSelection>> wanted_pcrs(const TpmArgs &args, const Policy &policy);
+
+// --ek-root: all files. The errors of read_file and EkAuthorities::add.
+Explained<EkAuthorities> read_ek_roots(const std::vector<std::string> &files);
+
+// The member "tpm" of FILE.session.json.
+Json epoch_json(const TpmEpoch &epoch);
+Result<TpmEpoch> parse_epoch(const Json &json);
+// --after: the TPM's state in the session file of earlier evidence. missing: there was no quote in it; the errors of
+// read_file and parse_json.
+Explained<TpmEpoch> read_epoch(const std::string &session_file);
+
+} // namespace cvmin
