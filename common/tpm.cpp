@@ -205,9 +205,9 @@ Result<Bytes> tpm_name(ByteView tpmt_public) {
 Result<Bytes> tpm_qualified_name(std::uint32_t hierarchy, ByteView name) {
     if (name.size() < 2)
         return fail(Errc::truncated, "tpm.name", name.size());
-    Bytes hashed(4);
-    store_be(hashed, hierarchy);
-    hashed.insert(hashed.end(), name.begin(), name.end());
+    Bytes hashed(4 + name.size());
+    store_be(MutableBytes{hashed}.first(4), hierarchy);
+    std::ranges::copy(name, hashed.begin() + 4);
     return name_of(load_be(name.first(2)), hashed);
 }
 

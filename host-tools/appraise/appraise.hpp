@@ -4,10 +4,14 @@
 
 #include "common/claims.hpp"
 #include "common/evidence.hpp"
+#include "common/protocol.hpp"
 #include "common/snp_report.hpp"
+#include "common/tpm.hpp"
 #include "host-tools/appraise/advisories.hpp"
 #include "host-tools/appraise/crl.hpp"
 #include "host-tools/appraise/policy.hpp"
+#include "host-tools/tpm/ek_certificate.hpp"
+#include "host-tools/tpm/live.hpp"
 
 #include <ctime>
 #include <optional>
@@ -126,6 +130,18 @@ struct Endorsements {
     std::string source; // for people: "collateral.cbor"
 };
 
+// What an image's files must have measured when they were booted, in one bank (host-tools/measured/boot_events.hpp).
+struct BootFiles {
+    TpmAlg bank{};
+    TpmDigest kernel, initrd, load_options;
+};
+// In the banks that a policy may ask for. Errors of boot_digests.
+Result<std::vector<BootFiles>> boot_files(ByteView kernel, ByteView initrd, std::string_view command_line);
+
+// A quote that a policy asks for: the bank, and PCR 0 to 15 with those that it wants by value. nullopt: "vtpm" is
+// "skip".
+std::optional<request::PcrSelection> wanted_quote(const Policy &policy);
+
 struct Expectations {
     Bytes nonce;                               // ours, for this evidence
     OrSkip<ByteArray<exporter_size>> exporter; // of our connection; Skip only for stored evidence
@@ -140,6 +156,12 @@ struct Expectations {
     bool signer_vouches = false; // policy.signer may have signed whatever was launched, where no digest is wanted here
     std::string measurement_source;    // for people: "image.json, EPYC-v4, 1 vCPU"
     std::optional<Bytes> emulated_ark; // DER of an emulated ARK trusted by name
+    // Of the vTPM. What the policy skips is not looked at.
+    std::optional<request::PcrSelection> pcrs; // that a quote was asked of; else what wanted_quote() says
+    OrSkip<TpmActivation> activation;          // over our connection; Skip only for stored evidence
+    std::optional<TpmEpoch> earlier_quote;     // of this session; nullopt: this is the first
+    EkAuthorities ek_authorities;              // whose word about EKs counts
+    std::vector<BootFiles> boot_files;         // of the image; empty: none is known
     Policy policy;
     Endorsements endorsements;
     std::time_t now = 0;

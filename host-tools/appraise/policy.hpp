@@ -4,11 +4,13 @@
 
 #include "common/hash.hpp"
 #include "common/tcb.hpp"
+#include "common/tpm_alg.hpp"
 #include "common/vek_cert.hpp"
 #include "host-tools/base/json.hpp"
 
 #include <array>
 #include <expected>
+#include <map>
 #include <optional>
 
 namespace cvmin {
@@ -63,6 +65,20 @@ struct Signer {
     std::uint32_t guest_svn_minimum = 0;
 };
 
+// What a quote of a vTPM must show beyond its own consistency.
+struct VtpmDemands {
+    TpmAlg bank = TpmAlg::sha256; // sha256 or sha384
+    bool credential = true;       // the EK's TPM answers on this connection, with the AK in it; false: "skip"
+    bool ek_certificate = true;   // of an authority that the caller names; false: "skip"
+    bool svsm = true;             // the SVSM's, and not the host's; false: "skip"
+};
+
+// An executable that IMA may have measured.
+struct AllowedFile {
+    Sha256Digest digest{};
+    Skippable<std::string> path; // nothing: wherever it lies
+};
+
 // A default-constructed policy allows no product and no report version, so nothing passes under it.
 struct Policy {
     std::vector<Product> products;
@@ -101,6 +117,13 @@ struct Policy {
     bool revocation = false;                           // false: "skip"; true: a current CRL must be there
     std::optional<std::uint32_t> crl_maximum_age_days; // with `revocation`: and its thisUpdate not longer ago
     Skippable<Sha256Digest> manifest;
+    Skippable<Sha256Digest> ak; // the vTPM's key of this one boot
+    Skippable<VtpmDemands> vtpm;
+    Skippable<std::map<unsigned, std::vector<Bytes>>> pcrs; // by number: values of which one must be there
+    bool event_log = false;                                 // true: replays to the quoted values; false: "skip"
+    bool boot_events = false;                               // true: shows the image's files; false: "skip"
+    Skippable<std::vector<std::string>> runtime_log;        // kinds of event that must not be in it
+    Skippable<std::vector<AllowedFile>> ima;
     Sha256Digest digest{}; // SHA-256 of the file that it was read from; zero: of none
 };
 
