@@ -469,7 +469,7 @@ std::expected<EkIdentity, EkProblem> check_ek_certificate(ByteView certificate, 
     CVMIN_CHECK(check_key(parsed.get(), ek_public));
     CVMIN_TRY(identity, check_profile(parsed.get()));
     CVMIN_TRY(path, check_chain(parsed.get(), authorities, now));
-    identity.path = identity.manufacturer + " " + identity.model + path;
+    identity.path = "EK" + path;
     ERR_clear_error();
     return identity;
 }

@@ -49,7 +49,7 @@ struct EkIdentity {           // as the certificate says it; printable, one line
     std::string manufacturer; // TCG's four characters of tpmManufacturer "id:474F4F47": "GOOG"; else the text itself
     std::string model;        // tpmModel
     std::string version;      // tpmVersion: "id:20160511"
-    std::string path;         // "GOOG vTPM <- intermediate <- root"
+    std::string path;         // "EK <- intermediate <- root"
 };
 
 // `certificate` (DER) is about the key of `ek_public` (TPMT_PUBLIC), an EK certificate by TCG's profile, and chains to

@@ -70,16 +70,16 @@ void accepts_what_swtpm_is_manufactured_with(void **) {
                                    authorities({"tpm/swtpm_root.pem", "tpm/swtpm_intermediate.pem"}));
     const std::string ecc = judged(own("swtpm_ecc.crt"), own("swtpm_ecc.tpmt"),
                                    authorities({"tpm/swtpm_intermediate.pem", "tpm/swtpm_root.pem"}));
-    assert_true(is(rsa, "id:00001014|swtpm|id:20191023|id:00001014 swtpm <- swtpm-localca <- swtpm-localca-rootca"));
-    assert_true(is(ecc, "id:00001014|swtpm|id:20191023|id:00001014 swtpm <- swtpm-localca <- swtpm-localca-rootca"));
+    assert_true(is(rsa, "id:00001014|swtpm|id:20191023|EK <- swtpm-localca <- swtpm-localca-rootca"));
+    assert_true(is(ecc, "id:00001014|swtpm|id:20191023|EK <- swtpm-localca <- swtpm-localca-rootca"));
 }
 
 void accepts_googles_endorsement_keys(void **) {
     const std::string rsa = judged(google("uca_tpm_rsa_enc_cert.pem"), own("google_rsa_enc.tpmt"), of_google());
     const std::string ecc = judged(google("uca_tpm_ecc_enc_cert.pem"), own("google_ecc_enc.tpmt"), of_google());
-    assert_true(rsa.starts_with("GOOG|vTPM|id:20160511|GOOG vTPM <- tpm_ek_v1_cloud_host-signer-0-2021-10-12"));
+    assert_true(rsa.starts_with("GOOG|vTPM|id:20160511|EK <- tpm_ek_v1_cloud_host-signer-0-2021-10-12"));
     assert_true(rsa.contains(" <- tpm_ek_v1_cloud_host_root-signer-0-2018-04-06"));
-    assert_true(ecc.starts_with("GOOG|vTPM|id:20160511|GOOG vTPM <- tpm_ek_v1_cloud_host-signer-0-2021-10-12"));
+    assert_true(ecc.starts_with("GOOG|vTPM|id:20160511|EK <- tpm_ek_v1_cloud_host-signer-0-2021-10-12"));
 }
 
 void refuses_googles_certificates_of_other_keys(void **) {
@@ -96,11 +96,11 @@ void refuses_googles_certificates_of_other_keys(void **) {
 }
 
 void accepts_what_differs_where_it_may(void **) {
-    const std::string with_intermediate = "GOOG|test model|id:20260101|GOOG test model <- cvmin test intermediate <- "
+    const std::string with_intermediate = "GOOG|test model|id:20260101|EK <- cvmin test intermediate <- "
                                           "cvmin test root";
     assert_true(is(of("good"), with_intermediate));
     assert_true(is(of("no_subject"), with_intermediate));
-    assert_true(is(of("by_root"), "GOOG|test model|id:20260101|GOOG test model <- cvmin test root"));
+    assert_true(is(of("by_root"), "GOOG|test model|id:20260101|EK <- cvmin test root"));
     assert_true(is(judged(own("ek_ecc.crt"), own("swtpm_ecc.tpmt"), usual()), with_intermediate));
 }
 
