@@ -31,7 +31,7 @@ struct ImaEntry {
     bool known;
     std::string_view hash; // "sha256"; of template ima "sha1" (it may be md5, which is not told apart)
     ByteView digest;       // of the file; empty or zeros for a violation
-    std::string_view path; // any bytes but NUL
+    std::string_view path; // any bytes but NUL; Linux writes '_' for a blank
     ByteView signature;    // of ima-sig
 };
 
