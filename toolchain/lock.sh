@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# lock.sh [toolchain|browser]: resolves packages.list against the Debian mirrors this machine is configured to use, and
-# writes debs.lock and sources.lock (toolchain), browser.lock (browser), or all three. Needs apt on the host; changes
-# nothing of the host's own apt state.
+# lock.sh [toolchain|browser|peer]: resolves packages.list against the Debian mirrors this machine is configured to use, and
+# writes debs.lock and sources.lock (toolchain), browser.lock (browser), peer.lock (peer), or all of them. Needs apt on the
+# host; changes nothing of the host's own apt state.
 set -euo pipefail
 # shellcheck source=toolchain/lib.sh
 . "$CVMIN_SRC/toolchain/lib.sh"
 
 readonly RELEASE=trixie NEXT=forky
 case ${1:-} in
-"") locks=(debs.lock sources.lock browser.lock) ;;
+"") locks=(debs.lock sources.lock browser.lock peer.lock) ;;
 toolchain) locks=(debs.lock sources.lock) ;;
 browser) locks=(browser.lock) ;;
-*) die $E_USAGE "lock.sh knows toolchain and browser, not '$1'" ;;
+peer) locks=(peer.lock) ;;
+*) die $E_USAGE "lock.sh knows toolchain, browser and peer, not '$1'" ;;
 esac
 command -v apt-get >/dev/null || die $E_SYSTEM "renewing the lock needs apt on the host"
 
@@ -82,6 +83,7 @@ for lock in "${locks[@]}"; do
     debs.lock) root_lock root ;;
     sources.lock) sources_lock ;;
     browser.lock) root_lock browser ;;
+    peer.lock) root_lock peer ;;
     esac >"$work/$lock"
     if awk '!/^#/ && NF != 6 { bad = 1 } END { exit !bad }' "$work/$lock"; then
         die $E_SYSTEM "an entry of $lock could not be resolved: $(awk '!/^#/ && NF != 6' "$work/$lock" | head -n 1)"
