@@ -129,6 +129,8 @@ struct Asking {
 // ---- waiting
 // ------------------------------------------------------------------------------------------------------------
 
+constexpr std::string_view starting_vtpm = "starting the vTPM"; // before the supervisor's first stage
+
 // What is known when the agent does not answer; the reason itself nobody outside of the guest can know.
 std::string what_is_known(const BootPlan &plan, const std::filesystem::path &directory, const std::string &stage,
                           const std::string &last_error) {
@@ -136,6 +138,11 @@ std::string what_is_known(const BootPlan &plan, const std::filesystem::path &dir
     if (!last_error.empty())
         text += "; last attempt: " + last_error;
     const std::string console = log_tail(directory / vm_file::console, 12);
+    if (stage == starting_vtpm) {
+        if (const std::string swtpm = log_tail(directory / vm_file::vtpm_log, 6); !swtpm.empty())
+            text += "\nswtpm said:\n" + swtpm;
+        return text;
+    }
     if (!plan.hash_page_fits)
         text += "\nThe hash page in memory is not the one for the kernel, initramfs and command line that QEMU was "
                 "given: OVMF "
@@ -171,7 +178,7 @@ using Ending = std::variant<Json, Failure, Interrupted, KvmFailed>;
 
 Ending wait_for_agent(const Waiting &w) {
     Asking asking;
-    std::string stage = w.plan.vtpm ? "starting the vTPM" : "starting QEMU";
+    std::string stage{w.plan.vtpm ? starting_vtpm : "starting QEMU"};
     std::string last_error;
     const AgentAddress address = w.plan.machine.platform == Platform::snp
                                      ? AgentAddress{KernelVsock{w.plan.machine.guest_cid}}
@@ -350,6 +357,8 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
         if (!keys) {
             directory->remove();
             Failure failure = explain(keys.error(), EmulatedKeys::directory().native()).error();
+            if (keys.error().code == Errc::refused) // by us, and not by a peer
+                failure.code = Errc::unsupported;
             if (keys.error().code != Errc::system)
                 failure.text +=
                     "; remove that directory to have new keys made (evidence from before will then not verify)";
@@ -360,6 +369,8 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
         if (const auto ca = VtpmCa::load_or_make(VtpmCa::directory()); !ca) {
             directory->remove();
             Failure failure = explain(ca.error(), VtpmCa::directory().native()).error();
+            if (ca.error().code == Errc::refused) // by us, and not by a peer
+                failure.code = Errc::unsupported;
             if (ca.error().code != Errc::system)
                 failure.text += "; remove that directory to have a new CA made (EK certificates from before will then "
                                 "not verify)";

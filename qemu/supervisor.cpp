@@ -365,7 +365,9 @@ class Supervising {
             if (auto status =
                     vtpm_.wait(answered.error().code == Errc::unreachable ? milliseconds{200} : milliseconds{0}))
                 return ended("swtpm", *status, vtpm_log_, vm_file::vtpm_log);
-            return explain(answered.error(), "swtpm");
+            // whatever else it is, no other input would help
+            return explain(answered.error().code == Errc::timed_out ? Errc::timed_out : Errc::system,
+                           "swtpm: " + to_string(answered.error()));
         }
         return {};
     }

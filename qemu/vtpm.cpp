@@ -316,17 +316,22 @@ Explained<void> write_vtpm_configuration(const Vtpm &vtpm, const VtpmCa &ca, con
 // ---- a state that is kept ------------------------------------------------------------------------------------------
 
 Explained<KeptVtpm> open_kept_vtpm(const fs::path &directory) {
-    if (const auto made = make_private_directory(directory); !made)
-        return explain(made.error(), directory.native());
     struct stat info{};
+    if (const auto made = make_private_directory(directory); !made && made.error().code == Errc::refused)
+        return explain(
+            Errc::unsupported,
+            directory.native() + " was refused: it " +
+                std::string{::lstat(directory.c_str(), &info) == 0 ? why_not_private(info) : "cannot be looked at"});
+    else if (!made)
+        return explain(made.error(), directory.native());
     if (::lstat(directory.c_str(), &info) != 0)
         return errno_failure(directory);
     if ((info.st_mode & 077) != 0) // it holds the seeds of the TPM's keys
-        return explain(Errc::refused, directory.native() + " was refused: others may read it (chmod 700)");
+        return explain(Errc::unsupported, directory.native() + " was refused: others may read it (chmod 700)");
     const fs::path lock_path = directory / vtpm_file::lock;
     std::error_code error;
     if (!fs::exists(lock_path, error) && !fs::is_empty(directory, error))
-        return explain(Errc::refused, directory.native() + " was refused: it is not empty, and not a vTPM of ours");
+        return explain(Errc::unsupported, directory.native() + " was refused: it is not empty, and not a vTPM of ours");
     KeptVtpm kept;
     kept.lock.reset(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!kept.lock)

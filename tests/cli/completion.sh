@@ -21,6 +21,7 @@ expect() {
 expect measure me
 expect --vcpu-type measure --vc
 expect --timeout boot --t
+expect --vtpm-state boot --vt
 expect explain policy e
 expect --skip-all policy init --s
 expect keygen key
@@ -29,7 +30,11 @@ expect --id-block boot --id
 expect --minimum-svn verify --min
 expect fetch certs f
 expect evidence show ev
+expect runtime-log show ru
+expect --follow events --fo
 expect --html verify --ht
+expect inspect image i
+expect --json image diff --j
 expect --chip-id certs fetch --ch
 expect --expires certs bundle --e
 [ "$(complete_words me)" = "measure " ] || { echo "completion.sh: 'me' gives more than measure"; failed=1; }

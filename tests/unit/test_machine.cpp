@@ -156,6 +156,19 @@ void commas_in_paths_are_doubled_for_qemu(void **) {
     assert_true(value(argv, "-kernel") == "/a,b/bzImage");
 }
 
+void a_machine_with_a_vtpm_has_a_crb_device_on_its_socket_on_both_platforms(void **) {
+    for (Machine m : {emulated(), snp()}) {
+        const auto without = qemu_argv(m);
+        assert_true(value(without, "-tpmdev") == "(none)");
+        m.vtpm_socket = "/r,x/vtpm-ctl";
+        const auto argv = qemu_argv(m);
+        assert_true(value(argv, "-tpmdev") == "emulator,id=tpm0,chardev=vtpm0");
+        assert_true(has(argv, "socket,id=vtpm0,path=/r,,x/vtpm-ctl"));
+        assert_true(has(argv, "tpm-crb,tpmdev=tpm0"));
+        assert_int_equal(argv.size(), without.size() + 6); // and nothing else
+    }
+}
+
 void vsock_device_keeps_vms_apart(void **) {
     const auto argv = vsock_device_argv("one", "/r/vsock-dev", "/r/vsock");
     const std::vector<std::string> wanted = {"vhost-device-vsock", "--guest-cid=3", "--socket=/r/vsock-dev",
@@ -212,6 +225,104 @@ void a_child_that_ignores_sigterm_is_killed_after_its_grace(void **) {
     assert_true(child.has_value());
     assert_false(child->wait(std::chrono::milliseconds{100}).has_value());
     assert_int_equal(child->stop(std::chrono::milliseconds{100}), 128 + SIGKILL);
+}
+
+// What still runs of the processes whose numbers were written to `file`.
+std::size_t running(const fs::path &file, std::chrono::milliseconds limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    for (;;) {
+        std::size_t count = 0;
+        std::ifstream in(file);
+        for (int pid = 0; in >> pid;) {
+            std::string stat;
+            std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/stat"), stat);
+            const std::size_t end = stat.rfind(')');
+            count += end != std::string::npos && stat.substr(end, 3) != ") Z";
+        }
+        if (count == 0 || std::chrono::steady_clock::now() >= deadline)
+            return count;
+        ::usleep(10'000);
+    }
+}
+// Leaves a child in a session of its own behind, then goes on as told; both write down their numbers.
+std::vector<std::string> leaving_a_child(const fs::path &file, const std::string &then) {
+    return {"sh", "-c",
+            "echo $$ >>$0; (setsid sh -c 'echo $$ >>$0; exec sleep 300' \"$0\" &); " +
+                std::string{"while [ $(wc -l <$0) -lt 2 ]; do sleep 0.01; done; "} + then,
+            file.string()};
+}
+const std::chrono::milliseconds no_grace{0};
+
+void a_tree_ends_with_its_program_and_has_its_status(void **) {
+    char name[] = "/tmp/cvmin-test-tree-XXXXXX";
+    const fs::path directory = ::mkdtemp(name);
+    const fs::path pids = directory / "pids";
+    int status = -1;
+    {
+        auto child = Child::start_tree(leaving_a_child(pids, "exit 7"), {}, no_grace);
+        status = child ? child->wait(std::chrono::seconds{10}).value_or(-2) : -3;
+    }
+    const std::size_t left = running(pids, std::chrono::seconds{5});
+    const Errc missing = code_of(Child::start_tree({"/nonexistent/program"}, {}, no_grace));
+    fs::remove_all(directory);
+    assert_int_equal(status, 7);
+    assert_int_equal(left, 0);
+    assert_true(missing == Errc::missing);
+}
+
+void a_tree_that_is_stopped_is_ended_whole_after_its_grace(void **) {
+    char name[] = "/tmp/cvmin-test-tree-XXXXXX";
+    const fs::path directory = ::mkdtemp(name);
+    const fs::path pids = directory / "pids";
+    std::size_t before = 0;
+    int cleaned_up = -1;
+    {
+        auto child = Child::start_tree(leaving_a_child(pids, "trap '' TERM; exec sleep 300"), {}, no_grace);
+        for (int i = 0; child && i < 500 && before < 2; ++i) {
+            ::usleep(10'000);
+            before = running(pids, no_grace);
+        }
+        if (child)
+            (void)child->stop(std::chrono::seconds{5});
+    }
+    const std::size_t left = running(pids, std::chrono::seconds{5});
+    fs::remove(pids);
+    { // one that is done within its grace ends as it would
+        auto child = Child::start_tree(leaving_a_child(pids, "sleep 0.5; exit 3"), {}, std::chrono::seconds{5});
+        for (int i = 0; child && i < 500 && running(pids, no_grace) < 2; ++i)
+            ::usleep(10'000);
+        if (child)
+            cleaned_up = child->stop(std::chrono::seconds{10});
+    }
+    const std::size_t left_after_grace = running(pids, std::chrono::seconds{5});
+    fs::remove_all(directory);
+    assert_int_equal(before, 2);
+    assert_int_equal(left, 0);
+    assert_int_equal(cleaned_up, 3);
+    assert_int_equal(left_after_grace, 0);
+}
+
+void a_tree_ends_when_its_starter_is_killed(void **) {
+    char name[] = "/tmp/cvmin-test-tree-XXXXXX";
+    const fs::path directory = ::mkdtemp(name);
+    const fs::path pids = directory / "pids";
+    const pid_t starter = ::fork();
+    if (starter == 0) {
+        auto child = Child::start_tree(leaving_a_child(pids, "exec sleep 300"), {}, no_grace);
+        ::pause();
+        ::_exit(1);
+    }
+    std::size_t before = 0;
+    for (int i = 0; i < 500 && before < 2; ++i) {
+        ::usleep(10'000);
+        before = running(pids, no_grace);
+    }
+    ::kill(starter, SIGKILL);
+    ::waitpid(starter, nullptr, 0);
+    const std::size_t left = running(pids, std::chrono::seconds{5});
+    fs::remove_all(directory);
+    assert_int_equal(before, 2);
+    assert_int_equal(left, 0);
 }
 
 // ---- QMP
@@ -340,12 +451,16 @@ int main() {
         cmocka_unit_test(snp_machine_hands_over_host_data_in_base64_and_can_leave_hashes_off),
         cmocka_unit_test(snp_machine_hands_over_an_id_block_in_base64),
         cmocka_unit_test(commas_in_paths_are_doubled_for_qemu),
+        cmocka_unit_test(a_machine_with_a_vtpm_has_a_crb_device_on_its_socket_on_both_platforms),
         cmocka_unit_test(vsock_device_keeps_vms_apart),
         cmocka_unit_test(shell_quoting_survives_a_shell),
         cmocka_unit_test(qemu_version_is_read_from_its_first_line),
         cmocka_unit_test(an_old_qemu_is_refused_with_the_version_that_is_needed),
         cmocka_unit_test(a_child_that_cannot_start_is_an_error_and_not_a_status),
         cmocka_unit_test(a_child_that_ignores_sigterm_is_killed_after_its_grace),
+        cmocka_unit_test(a_tree_ends_with_its_program_and_has_its_status),
+        cmocka_unit_test(a_tree_that_is_stopped_is_ended_whole_after_its_grace),
+        cmocka_unit_test(a_tree_ends_when_its_starter_is_killed),
         cmocka_unit_test(qmp_lines_are_told_apart),
         cmocka_unit_test(qmp_client_skips_events_and_reports_refusals),
         cmocka_unit_test(qmp_client_remembers_that_the_guest_was_stopped),

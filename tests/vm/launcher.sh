@@ -22,30 +22,6 @@ wants() {
     [ "$code" = "$1" ] || complain "$3: exit $code instead of $1: $(cat "$work/$3.err")"
     grep -qF -- "$2" "$work/$3.err" || complain "$3: no \"$2\" in: $(cat "$work/$3.err")"
 }
-# The processes whose command line names our runtime directory: QEMU, vsock devices. Supervisors are asked for by pid.
-processes() { { grep -lzF -- "$vms" /proc/[0-9]*/cmdline 2>/dev/null || true; } | cut -d/ -f3; }
-# Only those that are not this script's own tools.
-vm_processes() {
-    for pid in $(processes); do
-        case $({ tr '\0' ' ' <"/proc/$pid/cmdline"; } 2>/dev/null) in
-        qemu-system-x86_64* | vhost-device-vsock*) echo "$pid" ;;
-        esac
-    done
-}
-alive() { [ -e "/proc/$1" ] && [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null || echo Z)" != Z ]; }
-# nothing_left WHAT [PID...]: no process, no directory of a VM; waits up to 5 s
-nothing_left() {
-    local what=$1 pid found
-    shift
-    for _ in $(seq 100); do
-        found=$(vm_processes)
-        for pid in "$@"; do alive "$pid" && found="$found $pid"; done
-        [ -z "$found" ] && [ -z "$(ls "$vms" 2>/dev/null)" ] && return 0
-        sleep 0.05
-    done
-    complain "$what: left behind: processes [$found], directories [$(ls "$vms")]"
-}
-
 section "arguments and inputs that are refused before anything runs"
 run usage boot
 wants 2 "--image" usage
