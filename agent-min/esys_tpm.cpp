@@ -512,6 +512,8 @@ Result<Bytes> EsysTpm::activate(ByteView id_object, ByteView encrypted_secret) {
     Out<TPM2B_DIGEST> credential;
     const TSS2_RC rc = Esys_ActivateCredential(esys_, ak_, ek_, password, by_policy ? session : password, none, &blob,
                                                &secret, &credential);
+    if (rc != TSS2_RC_SUCCESS && !is_tpm_answer(rc))
+        return check(rc, "tpm.activate").transform([] { return Bytes{}; });
     flush(session); // ESYS keeps sessions open; a TPM has three
     if (is_tpm_answer(rc)) {
         // swtpm answers TPM_RC_FAILURE to a secret that is no OAEP message, and works on. A TPM that has really failed
@@ -519,7 +521,8 @@ Result<Bytes> EsysTpm::activate(ByteView id_object, ByteView encrypted_secret) {
         CVMIN_CHECK(read_pcrs({.bank = banks_.front().alg, .mask = 1}));
         return fail(Errc::refused, "tpm.activate", rc);
     }
-    CVMIN_CHECK(check(rc, "tpm.activate"));
+    if (fault())
+        return std::unexpected(*fault());
     const ByteView value = bytes_of(*credential);
     if (value.empty())
         return wrong<Bytes>(Errc::mismatch, "tpm.activate");

@@ -116,7 +116,9 @@ Result<void> TpmLink::take_answer() {
     }
 }
 
-// ESYS asks for the size first, with no room for the answer, and then for the answer.
+// ESYS asks how much room it has to make, and then for the answer. It trusts the sizes inside of an answer as far as
+// its buffer goes and not only to the answer's end; so the rest of the buffer is filled, and what reads on finds sizes
+// that cannot be and nothing of earlier messages.
 TSS2_RC TpmLink::receive(TSS2_TCTI_CONTEXT *context, std::size_t *size, std::uint8_t *response, std::int32_t) {
     TpmLink &link = from(context);
     if (link.answer_size_ == 0) {
@@ -125,14 +127,18 @@ TSS2_RC TpmLink::receive(TSS2_TCTI_CONTEXT *context, std::size_t *size, std::uin
             return TSS2_TCTI_RC_IO_ERROR;
         }
     }
-    const std::size_t room = *size;
-    *size = link.answer_size_;
-    if (response == nullptr)
+    if (response == nullptr) {
+        *size = max_tpm_message_size;
         return TSS2_RC_SUCCESS;
-    if (room < link.answer_size_)
+    }
+    if (*size < max_tpm_message_size)
         return TSS2_TCTI_RC_INSUFFICIENT_BUFFER;
-    std::ranges::copy(ByteView{link.answer_}.first(link.answer_size_), reinterpret_cast<std::byte *>(response));
-    link.answer_size_ = 0;
+    *size = std::exchange(link.answer_size_, 0);
+    const MutableBytes out = std::as_writable_bytes(std::span{response, max_tpm_message_size});
+    std::ranges::copy(ByteView{link.answer_}.first(*size), out.begin());
+    // Behind an error there still is the command, which ESYS sends once more when the TPM asks for it.
+    if (load_be(Code::view(ByteView{out})) == 0)
+        std::ranges::fill(out.subspan(*size), std::byte{0xff});
     return TSS2_RC_SUCCESS;
 }
 

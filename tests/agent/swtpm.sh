@@ -56,14 +56,14 @@ ask() {
     read -r -t 10 answer <&"${agent[0]}" || complain "no answer to: $1"
 }
 start_agent() {
-    coproc agent { "$client" "$work/$1.sock" 2>>"$work/times"; }
+    coproc agent { "$client" "$work/$1.sock" "${@:2}" 2>>"$work/times"; }
     # shellcheck disable=SC2154 # agent_PID is coproc's
     agent_pid=$agent_PID
     answer=
     read -r -t 10 answer <&"${agent[0]}" || true
 }
 stop_agent() {
-    [ -z "${agent[1]:-}" ] || exec {agent[1]}>&- # end of input
+    [ -z "${agent[1]:-}" ] || eval "exec ${agent[1]}>&-" # end of input
     wait "$agent_pid" 2>/dev/null || true
 }
 hex_of() { od -An -v -tx1 "$1" | tr -d ' \n'; }
@@ -119,6 +119,30 @@ certified() {
 # tool COMMAND ARGS...: of tpm2-tools, on the TPM that runs
 tool() { TPM2TOOLS_TCTI="swtpm:path=$work/$name.sock" "tpm2_$1" "${@:2}" >"$work/tool.log" 2>&1 || complain "tpm2_$*: $(cat "$work/tool.log")"; }
 qualifying=$(printf 'c5%.0s' $(seq 32))
+
+# record FILE: makes tests/data/swtpm/FILE; scripted_tpm.hpp plays the same steps
+record() {
+    start_agent recorded "$CVMIN_RECORD/$1"
+    ask "extend $(printf '01%.0s' $(seq 32)) $(printf '02%.0s' $(seq 48))"
+    ask "quote b ffffff $qualifying $work/all"
+    ask "quote c 8011 $qualifying $work/few"
+    make_credential all "$(name_of "$work/all.ak")"
+    ask "activate $work/id_object $work/encrypted $work/opened"
+    cmp "$work/opened" "$work/secret"
+    stop_agent
+    stop_tpm
+}
+if [ -n "${CVMIN_RECORD:-}" ]; then
+    start_tpm recorded --create-ek-cert --pcr-banks sha256,sha384
+    record rsa.bin
+    serve_tpm recorded
+    name=recorded
+    tool nvundefine -C p 0x01c00002
+    stop_tpm
+    serve_tpm recorded
+    record p384.bin
+    exit 0
+fi
 
 echo "--- RSA endorsement key with certificate"
 start_tpm rsa --create-ek-cert --pcr-banks sha256,sha384

@@ -4,6 +4,8 @@
 //   activate ID_OBJECT SECRET OUT            files
 //   extend SHA256_HEX SHA384_HEX
 //   ak                                       answers the digest
+// With a second argument every answer of the TPM is written there: command code, size, both 4 bytes big-endian, answer.
+// That is how tests/data/swtpm/*.bin were made, which tests/unit/test_esys_tpm.cpp plays back.
 #include "agent-min/esys_tpm.hpp"
 
 #include <csignal>
@@ -23,10 +25,40 @@ using namespace cvmin::agent;
 
 namespace {
 
-void write_file(const std::string &path, ByteView bytes) {
+class RecordingDevice final : public TpmDevice {
+  public:
+    RecordingDevice(TpmDevice &device, const char *path) : device_(device), out_(path, std::ios::binary) {}
+    Result<void> send(ByteView command) override {
+        flush();
+        code_ = to_bytes(command.subspan(6, 4));
+        return device_.send(command);
+    }
+    Result<std::size_t> receive(MutableBytes room, std::uint64_t deadline_ms) override {
+        auto got = device_.receive(room, deadline_ms);
+        if (got)
+            answer_.insert(answer_.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(*got));
+        return got;
+    }
+    void flush() {
+        if (answer_.empty())
+            return;
+        ByteArray<4> size{};
+        store_be(size, answer_.size());
+        out_ << as_text(code_) << as_text(size) << as_text(answer_) << std::flush;
+        answer_.clear();
+    }
+
+  private:
+    TpmDevice &device_;
+    std::ofstream out_;
+    Bytes code_;
+    Bytes answer_;
+};
+
+void write_bytes(const std::string &path, ByteView bytes) {
     std::ofstream{path, std::ios::binary} << as_text(bytes);
 }
-Bytes read_file(const std::string &path) {
+Bytes read_bytes(const std::string &path) {
     std::ifstream in{path, std::ios::binary};
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     return to_bytes(as_bytes(text));
@@ -56,15 +88,15 @@ std::string answer_to(EsysTpm &tpm, std::istringstream &line) {
                                      *parse_hex_exactly<32>(qualifying, "qualifying"));
         if (!quote)
             return to_string(quote.error());
-        write_file(prefix + ".attest", quote->attest);
-        write_file(prefix + ".sig", quote->signature);
-        write_file(prefix + ".ak", quote->ak_public);
-        write_file(prefix + ".ek", quote->ek_public);
-        write_file(prefix + ".cert", quote->ek_certificate);
+        write_bytes(prefix + ".attest", quote->attest);
+        write_bytes(prefix + ".sig", quote->signature);
+        write_bytes(prefix + ".ak", quote->ak_public);
+        write_bytes(prefix + ".ek", quote->ek_public);
+        write_bytes(prefix + ".cert", quote->ek_certificate);
         Bytes values;
         for (const PcrValue &value : quote->pcr_values.values)
             values.insert(values.end(), value.digest.begin(), value.digest.end());
-        write_file(prefix + ".pcrs", values);
+        write_bytes(prefix + ".pcrs", values);
         return "ok";
     }
     if (what == "activate") {
@@ -72,10 +104,10 @@ std::string answer_to(EsysTpm &tpm, std::istringstream &line) {
         std::string secret;
         std::string out;
         line >> id_object >> secret >> out;
-        const auto credential = tpm.activate(read_file(id_object), read_file(secret));
+        const auto credential = tpm.activate(read_bytes(id_object), read_bytes(secret));
         if (!credential)
             return to_string(credential.error());
-        write_file(out, *credential);
+        write_bytes(out, *credential);
         return "ok";
     }
     return "unknown";
@@ -84,8 +116,8 @@ std::string answer_to(EsysTpm &tpm, std::istringstream &line) {
 } // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 2) {
-        std::cerr << "usage: cvmin-test-tpm SOCKET\n";
+    if (argc < 2 || argc > 3) {
+        std::cerr << "usage: cvmin-test-tpm SOCKET [RECORD]\n";
         return 2;
     }
     Fd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
@@ -100,7 +132,8 @@ int main(int argc, char **argv) {
     std::signal(SIGPIPE, SIG_IGN); // as the agent does
     BootClock clock;
     FdTpmDevice device{std::move(fd), clock};
-    auto tpm = EsysTpm::open(device, clock);
+    RecordingDevice recording{device, argc == 3 ? argv[2] : "/dev/null"};
+    auto tpm = EsysTpm::open(argc == 3 ? static_cast<TpmDevice &>(recording) : device, clock);
     std::cout << (tpm ? "ok" : to_string(tpm.error())) << std::endl;
     if (!tpm)
         return 1;
@@ -112,4 +145,6 @@ int main(int argc, char **argv) {
         std::cerr << text.substr(0, text.find(' ')) << ": " << clock.now_us() - started << " us\n";
         std::cout << answer << std::endl;
     }
+    tpm->reset(); // says goodbye
+    recording.flush();
 }
