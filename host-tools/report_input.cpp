@@ -24,6 +24,8 @@ static Explained<Bytes> read_certificate(const std::optional<std::string> &path)
     const auto text = read_file(*path, max_certificate_size);
     if (!text)
         return explain(text.error(), *path);
+    if (text->empty()) // would pass for none, and what was given would not be looked at
+        return explain(Error{Errc::truncated, "certificate"}, *path);
     auto der = certificate_der(*text, "certificate");
     if (!der)
         return explain(der.error(), *path);

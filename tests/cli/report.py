@@ -129,6 +129,14 @@ for entry in json.load(open(os.path.join(data, "reports.json")))["reports"]:
     other = os.path.join(data, "oak", "turin-v5-oc" if line != "turin" else "genoa-v5-oc-mitvector", "vcek.der")
     code, checks, _ = verify(report, *wanted, *time, "--policy", policy, "--vek", other)
     expect(code == 1 and checks["snp.signature"] == "failed", f"{name}: another chip's certificate was taken")
+# a file that was given is never taken for none
+empty = os.path.join(work, "empty")
+open(empty, "w").close()
+genoa = os.path.join(data, "oak", "genoa-v5-oc-mitvector")
+vek = os.path.join(genoa, "vcek.der")
+for given in (["--vek", empty], ["--vek", vek, "--ask", empty], ["--vek", vek, "--ark", empty]):
+    done = subprocess.run([cvmin, "verify", "--report", os.path.join(genoa, "report.bin"), *given, *ANY], capture_output=True, text=True)
+    expect(done.returncode == 3 and "certificate ends too early" in done.stderr, f"an empty {given[-2]}: exit {done.returncode} {done.stderr}")
 expect(seen == 11, f"{seen} reports with certificates instead of 11")
 for folder in ("forged-chain-Milan-B1", "forged-chain-Turin-B0"):
     there = os.path.join(data, "negative", folder)
