@@ -290,6 +290,9 @@ int fetch_certs(const FetchArgs &args) {
     signals.end_by_it();
     if (!got)
         return report_error(command, got.error());
+    if (args.out.empty() && !std::ranges::all_of(got->items, &Collateral::Item::kept))
+        return report_error(command, Exit::system_failure,
+                            "the cache cannot be written, and without --out nothing would be left of what was fetched");
     if (!args.out.empty())
         if (const auto written = write_files(args.out, files_of(*request, *got)); !written)
             return report_error(command, written.error());

@@ -193,9 +193,10 @@ auto obtain(const Item &item, const CollateralRequest &request, CollateralAccess
     auto value = read(ByteView{*bytes});
     if (!value)
         return value;
-    if (const auto written = access.cache.write(item.path, *bytes); !written)
+    const auto written = access.cache.write(item.path, *bytes);
+    if (!written)
         access.note(item.what + ": cannot be cached: " + explain(written.error(), "cache").error().text);
-    out.items.push_back({item.what, url, false});
+    out.items.push_back({item.what, url, false, written.has_value()});
     return value;
 }
 

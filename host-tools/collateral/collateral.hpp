@@ -44,6 +44,7 @@ struct Collateral {
         std::string what; // "VCEK", "chain", "CRL"
         std::string url;
         bool cached;
+        bool kept = true; // it is in the cache now
     };
     std::vector<Item> items;
 };

@@ -109,6 +109,12 @@ behave
 run 0 "${fetch[@]}"
 says 'the cached one is not used' err
 [ "$(asked)" = 3 ] || complain "a changed cache is believed"
+# a cache that cannot be written: with --out it is done without; alone nothing would be left
+: >"$work/no-directory"
+XDG_CACHE_HOME=$work/no-directory run 0 "${fetch[@]}" --out "$work/uncached"
+says 'CRL: cannot be cached' err
+cmp -s "$data/appraise/crl-empty.der" "$work/uncached/genoa-vcek.crl" || complain "without a cache another list"
+XDG_CACHE_HOME=$work/no-directory refuses 4 'without --out nothing would be left' "${fetch[@]}"
 
 # ---- what passes, after a while -------------------------------------------------------------------------------------
 forget
