@@ -1,7 +1,8 @@
-// cvmin show: prints a report, a certificate, a revocation list, claims or evidence. Verifies nothing.
+// cvmin show: prints a report, a certificate, a revocation list, claims, evidence or a log. Verifies nothing.
 #include "host-tools/base/os.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/present/show.hpp"
+#include "host-tools/present/timeline.hpp"
 
 #include <cstdio>
 
@@ -10,7 +11,7 @@ namespace cvmin {
 int cmd_show(int argc, char **argv) {
     constexpr const char *command = "show";
     std::string kind, path;
-    std::optional<std::string> product;
+    std::optional<std::string> product, html;
     bool as_json = false;
     std::vector<std::string> kinds;
     std::string list;
@@ -27,11 +28,13 @@ int cmd_show(int argc, char **argv) {
     app.add_option("--product", product, "product of a version 2 report, which does not say it: splits its TCBs")
         ->check(CLI::IsMember({"Milan", "Genoa", "Turin"}));
     app.add_flag("--json", as_json, "print JSON (schema 1)");
+    app.add_option("--html", html, "write a page, too: the events of a log along a line for each PCR");
     app.footer("Kinds:\n" + list +
                "\nExamples:\n"
                "  cvmin show report report.bin\n"
                "  cvmin show cert vcek.der --json\n"
-               "  cvmin show evidence evidence.cbor\n\n"
+               "  cvmin show evidence evidence.cbor\n"
+               "  cvmin show eventlog /sys/kernel/security/tpm0/binary_bios_measurements --html boot.html\n\n"
                "Exit codes: 0 done, 2 usage, 3 not such a file, 4 system.");
     if (const auto done = parse_options(app, argc, argv))
         return *done;
@@ -48,6 +51,11 @@ int cmd_show(int argc, char **argv) {
         const auto items = each.show(decoded(*file), options);
         if (!items)
             return report_error(command, items.error(), path.append(": not a readable ").append(kind));
+        if (html) {
+            const auto written = write_file(*html, as_bytes(timeline_html(kind, path, *items)));
+            if (!written)
+                return report_error(command, written.error(), *html);
+        }
         if (as_json)
             print_json(show_json(kind, *items));
         else

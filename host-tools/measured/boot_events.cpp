@@ -38,7 +38,7 @@ struct Wanted {
 std::string check_pcr(const EventLog &log, std::size_t bank, unsigned pcr, std::span<Wanted> once,
                       std::span<const TpmDigest> any) {
     const std::string place = "PCR " + std::to_string(pcr) + ": ";
-    for (const Event &event : log.events) {
+    for (const FirmwareEvent &event : log.events) {
         if (!event.extends() || event.pcr != pcr)
             continue;
         const TpmDigest digest{log.digest(event, bank)};

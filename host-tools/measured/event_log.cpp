@@ -111,7 +111,7 @@ static std::uint32_t offset_of(const Reader &reader) { // max_replayed_log_size 
     return static_cast<std::uint32_t>(reader.offset());
 }
 
-static Result<void> read_data(Reader &reader, Event &event) {
+static Result<void> read_data(Reader &reader, FirmwareEvent &event) {
     const std::uint64_t size = reader.le(4);
     if (size > max_event_data_size)
         return fail(Errc::too_large, "event_log.event_data", size);
@@ -124,8 +124,8 @@ static Result<void> read_data(Reader &reader, Event &event) {
 }
 
 // TCG_PCR_EVENT: every event of an old log, and the header of a crypto-agile one.
-static Result<Event> read_old_event(Reader &reader) {
-    Event event{};
+static Result<FirmwareEvent> read_old_event(Reader &reader) {
+    FirmwareEvent event{};
     event.pcr = static_cast<std::uint32_t>(reader.le(4));
     event.type = static_cast<EventType>(reader.le(4));
     event.digest_at[0] = offset_of(reader);
@@ -160,8 +160,8 @@ static Result<void> read_header(ByteView data, EventLog &log) {
 }
 
 // TCG_PCR_EVENT2.
-static Result<Event> read_event(Reader &reader, const EventLog &log) {
-    Event event{};
+static Result<FirmwareEvent> read_event(Reader &reader, const EventLog &log) {
+    FirmwareEvent event{};
     event.pcr = static_cast<std::uint32_t>(reader.le(4));
     event.type = static_cast<EventType>(reader.le(4));
     const std::uint64_t count = reader.le(4);
@@ -182,7 +182,7 @@ static Result<Event> read_event(Reader &reader, const EventLog &log) {
     return event;
 }
 
-static Result<void> note_locality(EventLog &log, const Event &event) {
+static Result<void> note_locality(EventLog &log, const FirmwareEvent &event) {
     const ByteView data = log.data(event);
     if (event.type != EventType::no_action || data.size() != signature_size + 1 ||
         as_text(data.first(signature_size)) != locality_id)
@@ -222,7 +222,7 @@ Result<EventLog> parse_event_log(ByteView bytes) {
         event.number = static_cast<std::uint32_t>(log.events.size());
         log.events.push_back(event);
     }
-    for (const Event &event : log.events) {
+    for (const FirmwareEvent &event : log.events) {
         if (event.extends() && event.pcr >= pcr_count)
             return fail(Errc::malformed, "event_log.pcr", event.number);
         CVMIN_CHECK(note_locality(log, event));
@@ -243,7 +243,7 @@ static TpmDigest start_value(const EventLog &log, TpmAlg alg, unsigned pcr, bool
 }
 
 static void start(const EventLog &log, ReplayedBank &bank) {
-    for (const Event &event : log.events)
+    for (const FirmwareEvent &event : log.events)
         if (event.extends())
             ++bank.pcrs[event.pcr].events;
     for (unsigned pcr = 0; pcr < pcr_count; ++pcr)
@@ -256,7 +256,7 @@ Result<ReplayedBank> replay(const EventLog &log, TpmAlg alg) {
         return fail(Errc::unsupported, "event_log.bank", static_cast<std::uint64_t>(alg));
     ReplayedBank bank{alg, {}};
     start(log, bank);
-    for (const Event &event : log.events)
+    for (const FirmwareEvent &event : log.events)
         if (event.extends())
             pcr_extend(alg, bank.pcrs[event.pcr].value, log.digest(event, *index));
     return bank;
@@ -290,7 +290,7 @@ static std::optional<Variable> read_variable(ByteView bytes) {
     return reader.left() == 0 ? std::optional{out} : std::nullopt;
 }
 
-DataCheck check_event_data(const EventLog &log, const Event &event, std::size_t bank) {
+DataCheck check_event_data(const EventLog &log, const FirmwareEvent &event, std::size_t bank) {
     const TpmAlg alg = log.banks[bank].alg;
     const ByteView digest = log.digest(event, bank), data = log.data(event);
     if (digest.empty() || !can_hash(alg))
@@ -322,8 +322,8 @@ std::optional<std::uint32_t> Divergence::first_diverging() const {
 }
 
 static void locate(const EventLog &log, TpmAlg alg, std::size_t bank, Divergence &out) {
-    std::vector<const Event *> events;
-    for (const Event &event : log.events)
+    std::vector<const FirmwareEvent *> events;
+    for (const FirmwareEvent &event : log.events)
         if (event.extends() && event.pcr == out.pcr)
             events.push_back(&event);
     const TpmDigest begin = start_value(log, alg, out.pcr, !events.empty());
@@ -378,7 +378,7 @@ Result<std::vector<Divergence>> compare_pcrs(const EventLog &log, TpmAlg alg,
 }
 
 static std::string event_text(const EventLog &log, std::uint32_t number) {
-    const Event &event = log.events[number];
+    const FirmwareEvent &event = log.events[number];
     return "event " + std::to_string(number) + " (" + std::string{name(event.type)} + ": " +
            describe_event(log, event) + ")";
 }
@@ -552,7 +552,7 @@ static std::string describe_partitions(ByteView data) { // UEFI_GPT_DATA
            guid_text(data.subspan(disk_guid_at, 16));
 }
 
-static std::string describe(const EventLog &log, const Event &event) {
+static std::string describe(const EventLog &log, const FirmwareEvent &event) {
     const ByteView data = log.data(event);
     switch (event.type) {
     case EventType::no_action:
@@ -589,7 +589,7 @@ static std::string describe(const EventLog &log, const Event &event) {
     }
 }
 
-std::string describe_event(const EventLog &log, const Event &event) {
+std::string describe_event(const EventLog &log, const FirmwareEvent &event) {
     std::string text = printable_line(describe(log, event));
     if (text.size() > max_description) {
         text.resize(max_description);

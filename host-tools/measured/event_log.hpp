@@ -65,7 +65,7 @@ struct EventBank {
     std::uint16_t digest_size; // as the log's header has it
 };
 
-struct Event {
+struct FirmwareEvent {
     std::uint32_t number; // from 0: in a crypto-agile log that is the header, as other tools count
     std::uint32_t pcr;
     EventType type;
@@ -81,12 +81,12 @@ struct EventLog {
     ByteView bytes; // the log, which its owner keeps: events say where in it
     bool crypto_agile;
     std::vector<EventBank> banks; // as the header has them; sha1 alone in an old log
-    std::vector<Event> events;
+    std::vector<FirmwareEvent> events;
     std::optional<std::uint8_t> startup_locality; // of a StartupLocality event: what PCR 0 begins with
 
-    ByteView data(const Event &event) const { return bytes.subspan(event.data_at, event.data_size); }
+    ByteView data(const FirmwareEvent &event) const { return bytes.subspan(event.data_at, event.data_size); }
     // `bank` is an index into `banks`. Empty for the header.
-    ByteView digest(const Event &event, std::size_t bank) const {
+    ByteView digest(const FirmwareEvent &event, std::size_t bank) const {
         return event.digest_at[bank] == 0 ? ByteView{} : bytes.subspan(event.digest_at[bank], banks[bank].digest_size);
     }
     std::optional<std::size_t> bank(TpmAlg alg) const; // its index
@@ -114,7 +114,7 @@ std::vector<ReplayedBank> replay_all(const EventLog &log);
 
 // An event whose data are what is measured, as the specification says of its type: their digest must be the event's.
 enum class DataCheck : std::uint8_t { not_of_this_type, holds, differs };
-DataCheck check_event_data(const EventLog &log, const Event &event, std::size_t bank);
+DataCheck check_event_data(const EventLog &log, const FirmwareEvent &event, std::size_t bank);
 
 // A PCR whose value is not what the log says, with what can be told about where they part.
 struct Divergence {
@@ -137,6 +137,6 @@ Result<std::vector<Divergence>> compare_pcrs(const EventLog &log, TpmAlg alg,
                                              const std::map<unsigned, TpmDigest> &found);
 
 // One line for people, ASCII: variable names, device paths, texts. Not judged: data of most types are only a hint.
-std::string describe_event(const EventLog &log, const Event &event);
+std::string describe_event(const EventLog &log, const FirmwareEvent &event);
 
 } // namespace cvmin

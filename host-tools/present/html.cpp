@@ -181,6 +181,18 @@ code{font-family:var(--mono);font-size:.93em}
 @media print{body{background:#fff}.card,.banner{break-inside:avoid}}
 )css";
 
+std::string page_head(std::string_view title, std::string_view more_style) {
+    std::string out = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                      // were anything to slip through the escaping, it could neither run nor send
+                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+                      "'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
+                      "<meta name=\"referrer\" content=\"no-referrer\">\n<title>";
+    out += escaped(title) + "</title>\n<style>" + style;
+    out += more_style;
+    return out + "</style>\n</head>\n";
+}
+
 // ---- the page
 // -----------------------------------------------------------------------------------------------------------
 
@@ -193,17 +205,9 @@ class Page {
     std::string make() {
         const bool accepted = appraisal_.verdict.accepted();
         const bool emulated = appraisal_.verdict.emulated();
-        out_ = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-               // were anything to slip through the escaping, it could neither run nor send
-               "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-               "base-uri 'none'; form-action 'none'\">\n"
-               "<meta name=\"referrer\" content=\"no-referrer\">\n<title>";
-        out_ += accepted ? "ACCEPTED" : "REFUSED";
-        out_ += emulated ? " (EMULATED)" : "";
-        out_ += " - cvmin verdict</title>\n<style>";
-        out_ += style;
-        out_ += "</style>\n</head>\n<body>\n";
+        out_ = page_head(std::string{accepted ? "ACCEPTED" : "REFUSED"} + (emulated ? " (EMULATED)" : "") +
+                         " - cvmin verdict");
+        out_ += "<body>\n";
         if (emulated)
             out_ += "<div class=\"emulated\" id=\"emulated\"><strong>EMULATED: vouched for by an emulated ARK, not by "
                     "AMD. This machine protects nothing.</strong></div>\n";

@@ -6,6 +6,9 @@
 
 namespace cvmin {
 
+// From the doctype to </head>, with the style that our pages share and `more_style` after it.
+std::string page_head(std::string_view title, std::string_view more_style = {});
+
 std::string verdict_html(const Appraisal &appraisal, const Expectations &expectations);
 
 } // namespace cvmin

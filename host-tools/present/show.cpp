@@ -1,5 +1,6 @@
 #include "host-tools/present/show.hpp"
 #include "host-tools/base/text.hpp"
+#include "host-tools/present/measured.hpp"
 #include "host-tools/present/runtime_log.hpp"
 
 #include "common/cert_table.hpp"
@@ -343,6 +344,25 @@ static Result<std::vector<Item>> show_evidence(ByteView bytes, const ShowOptions
     else
         add("certificates", evidence.certificates, table_items(evidence.certificates));
     add("claims", evidence.claims, show_claims(evidence.claims, options));
+    const auto add_optional = [&](std::string name, ByteView part, auto show) {
+        if (part.empty())
+            out.push_back(text_item(std::move(name), "none"));
+        else
+            add(std::move(name), part, show(part, options));
+    };
+    if (evidence.tpm)
+        add("tpm", evidence.tpm->attest, show_tpm_evidence(*evidence.tpm));
+    else
+        out.push_back(text_item("tpm", "none"));
+    add_optional("event log", evidence.event_log, show_event_log);
+    add_optional("ima log", evidence.ima_log, show_ima);
+    add_optional("runtime log", evidence.runtime_log, show_runtime_log);
+    if (evidence.svsm)
+        out.push_back(group("svsm", evidence.svsm->service_guid,
+                            {number_item("report bytes", evidence.svsm->report.size()),
+                             hex_item("manifest sha-256", sha256(evidence.svsm->manifest))}));
+    else
+        out.push_back(text_item("svsm", "none"));
     const auto report = parse_snp_report(evidence.report);
     const bool bound = report && equal(report->report_data, report_data_for(evidence.claims));
     out.push_back({"report names these claims", bound ? "yes" : "NO: REPORT_DATA is not their SHA-512", bound, {}});
@@ -358,6 +378,9 @@ std::span<const ShowKind> show_kinds() {
         {"crl", "certificate revocation list", show_crl},
         {"claims", "claims that a report's REPORT_DATA names", show_claims},
         {"evidence", "evidence of cvmin attest, with all that is in it", show_evidence},
+        {"eventlog", "event log of the firmware (binary_bios_measurements)", show_event_log},
+        {"quote", "what a TPM signed about its PCRs (TPMS_ATTEST)", show_quote},
+        {"ima", "IMA measurement list (binary_runtime_measurements)", show_ima},
         {"runtime-log", "runtime log of the agent, or a Canonical Event Log in TLV", show_runtime_log},
     };
     return kinds;
@@ -415,7 +438,13 @@ static Json members_of(const std::vector<Item> &items) {
 }
 
 Json show_json(std::string_view kind, const std::vector<Item> &items) {
-    return {{"schema", show_schema}, {"kind", kind}, {"verified", false}, {std::string{kind}, members_of(items)}};
+    Json own = members_of(items), out{{"schema", show_schema}, {"kind", kind}, {"verified", false}};
+    if (const auto pcrs = own.find("pcrs"); pcrs != own.end()) { // of every log in the same place
+        out["pcrs"] = *pcrs;
+        own.erase("pcrs");
+    }
+    out[std::string{kind}] = std::move(own);
+    return out;
 }
 
 } // namespace cvmin

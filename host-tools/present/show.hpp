@@ -40,7 +40,7 @@ std::span<const ShowKind> show_kinds(); // each once, in the order of the help
 Bytes decoded(ByteView file);
 
 std::string show_text(const std::vector<Item> &items);
-// Names become members: lower case, with underscores.
+// Names become members: lower case, with underscores. The values that a log replays to stand beside it, as "pcrs".
 Json show_json(std::string_view kind, const std::vector<Item> &items);
 
 } // namespace cvmin

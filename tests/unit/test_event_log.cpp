@@ -73,7 +73,7 @@ static void loaded_images_of_real_logs_have_the_known_digests(void **) {
         for (const auto &[bank, digests] : each["efi_app_digests"].items()) {
             const std::size_t number = log.bank(*tpm_hash_by_name(bank)).value();
             std::vector<std::string> found;
-            for (const Event &event : log.events)
+            for (const FirmwareEvent &event : log.events)
                 if (event.type == EventType::efi_boot_services_application)
                     found.push_back(hex(log.digest(event, number)));
             const bool same = found == digests.get<std::vector<std::string>>();
@@ -91,7 +91,7 @@ static void data_of_real_logs_have_their_digests(void **) {
     for (const Json &each : index["logs"]) {
         const Bytes bytes = test::data("go-tpm-tools/" + each["file"].get<std::string>());
         const EventLog log = parse_event_log(bytes).value();
-        for (const Event &event : log.events)
+        for (const FirmwareEvent &event : log.events)
             for (std::size_t bank = 0; bank < log.banks.size(); ++bank) {
                 const DataCheck check = check_event_data(log, event, bank);
                 if (check == DataCheck::differs)
@@ -171,7 +171,7 @@ static void compare_names_the_event_that_the_tpm_knows_nothing_of(void **) {
 static void compare_names_the_event_whose_data_were_changed(void **) {
     Given given;
     // somebody rewrote an event of PCR 5 in place: the digest in each bank of its event is not that of its data
-    const Event action = given.log.events[28];
+    const FirmwareEvent action = given.log.events[28];
     assert_true(action.pcr == 5 && action.type == EventType::efi_action);
     given.bytes[action.digest_at[1]] ^= std::byte{1};
     given.log = parse_event_log(given.bytes).value();
@@ -294,7 +294,7 @@ static void parse_rejects_every_cut(void **) {
     const Bytes bytes = test::data("measured/boot-ng/eventlog.bin");
     std::vector<std::size_t> ends{0};
     const EventLog log = parse_event_log(bytes).value();
-    for (const Event &event : log.events)
+    for (const FirmwareEvent &event : log.events)
         ends.push_back(event.data_at + event.data_size);
     for (std::size_t size = 0; size < bytes.size(); ++size) {
         const auto cut = parse_event_log(ByteView{bytes}.first(size));
