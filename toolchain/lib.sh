@@ -134,7 +134,7 @@ fetch() {
         count=$(wc -l <"$missing")
         rm -f -- "$missing"
         die $E_PEER "$count pinned file(s) could not be fetched, the first is $path." \
-            "If the mirror has dropped it, set CVMIN_SNAPSHOT_MIRROR to a snapshot archive or run: ./dev lock"
+            "If the mirror has dropped it, set CVMIN_SNAPSHOT_MIRROR to a snapshot archive or run: ./dev lock --update"
     fi
     rm -f -- "$missing"
 }

@@ -1,20 +1,25 @@
 #!/usr/bin/env bash
-# lock.sh [toolchain|browser|peer]: resolves packages.list against the Debian mirrors this machine is configured to use, and
-# writes debs.lock and sources.lock (toolchain), browser.lock (browser), peer.lock (peer), or all of them. Needs apt on the
-# host; changes nothing of the host's own apt state.
+# lock.sh --update|--check [toolchain|browser|peer]: resolves packages.list against the Debian mirrors this machine is
+# configured to use and writes debs.lock and sources.lock (toolchain), browser.lock (browser), peer.lock (peer), or all of
+# them, with what changed on stdout; or says which pins of these locks the mirror no longer lists. Needs apt on the host;
+# changes nothing of the host's own apt state.
 set -euo pipefail
 # shellcheck source=toolchain/lib.sh
 . "$CVMIN_SRC/toolchain/lib.sh"
 
 readonly RELEASE=trixie NEXT=forky
-case ${1:-} in
-"") locks=(debs.lock sources.lock browser.lock peer.lock) ;;
-toolchain) locks=(debs.lock sources.lock) ;;
-browser) locks=(browser.lock) ;;
-peer) locks=(peer.lock) ;;
-*) die $E_USAGE "lock.sh knows toolchain, browser and peer, not '$1'" ;;
-esac
-command -v apt-get >/dev/null || die $E_SYSTEM "renewing the lock needs apt on the host"
+mode='' locks=(debs.lock sources.lock browser.lock peer.lock)
+for word in "$@"; do
+    case $word in
+    --update | --check) mode=${word#--} ;;
+    toolchain) locks=(debs.lock sources.lock) ;;
+    browser) locks=(browser.lock) ;;
+    peer) locks=(peer.lock) ;;
+    *) die $E_USAGE "lock: --update or --check, then toolchain, browser or peer; not '$word'" ;;
+    esac
+done
+[ -n "$mode" ] || die $E_USAGE "lock: --update renews the pins, --check says which of them the mirrors no longer list"
+command -v apt-get >/dev/null || die $E_SYSTEM "the lists of a Debian mirror are read by apt: it is not on this host"
 
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
@@ -31,7 +36,7 @@ EOF
 cat >"$work/apt.conf" <<EOF
 Dir "$work/"; Dir::State "state"; Dir::State::status "/dev/null"; Dir::Cache "cache"; Dir::Etc "etc";
 APT::Architecture "amd64"; APT::Architectures "amd64"; APT::Install-Recommends "false";
-Acquire::Languages "none"; Acquire::Check-Valid-Until "false"; APT::Default-Release "$RELEASE";
+Acquire::Languages "none"; Acquire::GzipIndexes "false"; Acquire::Check-Valid-Until "false"; APT::Default-Release "$RELEASE";
 APT::Sandbox::User "";
 EOF
 export APT_CONFIG=$work/apt.conf
@@ -77,6 +82,39 @@ sources_lock() {
     done
 }
 
+# What every index of the mirror lists, of binary packages and of sources: "sha256 path".
+listed() {
+    awk '
+        /^Filename:/ { f = $2 } /^SHA256:/ { print $2, f }
+        /^Directory:/ { d = $2; while ((held) > 0) { print hash[held], d "/" name[held]; --held } directory = 1 }
+        /^Checksums-Sha256:/ { on = 1; next }
+        /^[^ ]/ { on = 0 }
+        on { if (directory) print $1, d "/" $3; else { ++held; hash[held] = $1; name[held] = $3 } }
+        /^$/ { directory = 0; held = 0; d = "" }' "$work"/state/lists/*_Packages "$work"/state/lists/*_Sources
+}
+
+if [ "$mode" = check ]; then
+    for kind in Packages Sources; do
+        compgen -G "$work/state/lists/*_$kind" >/dev/null || die $E_PEER "the mirror gave no list of $kind"
+    done
+    listed | sort -u >"$work/listed"
+    gone=0
+    for lock in "${locks[@]}"; do
+        lock_lines "$CVMIN_SRC/toolchain/$lock" | sort >"$work/pins"
+        # a pin counts as served with its bytes only: the same path with another hash is not ours
+        awk 'FNR == NR { have[$1 " " $2] = 1; next } !(($1 " " $3) in have)' "$work/listed" "$work/pins" >"$work/gone"
+        count=$(wc -l <"$work/gone")
+        note "$lock: $count of $(wc -l <"$work/pins") pins are no longer listed by the mirror"
+        while read -r sha _ path package version _; do
+            printf '%s: %s %s (%s)%s\n' "$lock" "$package" "$version" "$path" \
+                "$([ -f "$(dl_path "$sha")" ] && echo '; this machine has it' || true)"
+        done <"$work/gone"
+        gone=$((gone + count))
+    done
+    [ $gone = 0 ] || die $E_PEER "$gone pin(s) are gone: a fresh machine needs CVMIN_SNAPSHOT_MIRROR, or ./dev lock --update"
+    exit 0
+fi
+
 for lock in "${locks[@]}"; do
     note "resolving $lock"
     case $lock in
@@ -90,7 +128,10 @@ for lock in "${locks[@]}"; do
     fi
 done
 for lock in "${locks[@]}"; do
-    diff -u "$CVMIN_SRC/toolchain/$lock" "$work/$lock" 2>/dev/null | grep '^[-+][^-+]' >&2 || true
+    old=$CVMIN_SRC/toolchain/$lock
+    [ -f "$old" ] || old=/dev/null
+    awk -f "$CVMIN_SRC/toolchain/lock-changes.awk" "$old" "$work/$lock" | sort -b -k2,2 >"$work/changes"
+    note "$lock: $(grep -vc '^#' "$work/$lock") packages, $(wc -l <"$work/changes") changes"
+    cat -- "$work/changes"
     cp -- "$work/$lock" "$CVMIN_SRC/toolchain/$lock"
-    note "$lock: $(grep -vc '^#' "$work/$lock") packages"
 done
