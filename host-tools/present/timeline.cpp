@@ -13,7 +13,7 @@ static std::string escaped(std::string_view text) {
 }
 
 static constexpr const char *style = R"css(
-.lanes{display:block;width:100%;height:auto}
+.lanes{display:block;width:100%;min-width:560px;height:auto}
 .lanes line{stroke:var(--line);stroke-width:1}
 .lanes text{fill:var(--soft);font:11px var(--mono)}
 .lanes circle{fill:var(--accent)}.lanes circle.odd{fill:var(--bad)}.lanes circle.quiet{fill:none;stroke:var(--soft);stroke-width:1.5}
@@ -134,7 +134,7 @@ std::string timeline_html(std::string_view kind, std::string_view file, const st
         std::vector<Row> rows;
         for (const Item &each : item.items)
             rows.push_back(row_of(each));
-        out += chart(rows) + "<ol class=\"events\">\n";
+        out += "<div class=\"scroll\">" + chart(rows) + "</div><ol class=\"events\">\n";
         for (const Row &row : rows) {
             out += "<li id=\"e" + escaped(row.number) + "\" class=\"" +
                    (row.odd     ? "odd"
