@@ -137,6 +137,17 @@ vek = os.path.join(genoa, "vcek.der")
 for given in (["--vek", empty], ["--vek", vek, "--ask", empty], ["--vek", vek, "--ark", empty]):
     done = subprocess.run([cvmin, "verify", "--report", os.path.join(genoa, "report.bin"), *given, *ANY], capture_output=True, text=True)
     expect(done.returncode == 3 and "certificate ends too early" in done.stderr, f"an empty {given[-2]}: exit {done.returncode} {done.stderr}")
+# a revocation list for a chain of a VLEK
+negative = os.path.join(data, "negative")
+entries = {entry["name"]: entry for entry in json.load(open(os.path.join(negative, "index.json")))["entries"]}
+entry = entries["good-vlek"]
+there = lambda path: os.path.join(negative, path)
+for crl, wanted in (("good-crl", set()), ("crl-revokes-ask", {"snp.revocation"}), ("crl-other-issuer", {"snp.revocation"})):
+    code, checks, bad = verify(
+        there(entry["report"]), "--vek", there(entry["vek"]), "--ask", there(entry["ask"]), "--policy", skip_all, "--time", entry["time"],
+        "--trust-emulated", there(entry["trust_emulated"]), "--crl", there(entries[crl]["crl"]))
+    expect(bad == wanted and code == bool(wanted), f"a VLEK with the list of {crl}: exit {code}: {sorted(bad)}")
+    expect(checks.get("snp.revocation") == ("failed" if wanted else "passed"), f"a VLEK with the list of {crl}: not looked at")
 expect(seen == 11, f"{seen} reports with certificates instead of 11")
 for folder in ("forged-chain-Milan-B1", "forged-chain-Turin-B0"):
     there = os.path.join(data, "negative", folder)
