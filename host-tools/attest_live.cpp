@@ -102,6 +102,10 @@ Expectations expect_live(const LiveAttestation &live) {
     wanted.exporter = live.exporter;
     wanted.peer_key = live.key;
     wanted.live = true;
+    wanted.pcrs = live.pcrs;
+    if (live.activation)
+        wanted.activation = *live.activation;
+    wanted.earlier_quote = live.earlier;
     wanted.now = std::time(nullptr);
     return wanted;
 }
@@ -118,6 +122,12 @@ Result<PredictedMeasurement> predict_measurement(const std::filesystem::path &im
                                 .source = image_json.string() + ", " + std::string{cpu_model} + ", " +
                                           std::to_string(vcpus) + (vcpus == 1 ? " vCPU" : " vCPUs") +
                                           (manifest.debug ? ", DEBUG image" : "")};
+}
+
+Result<std::vector<BootFiles>> image_boot_files(const std::filesystem::path &image_json) {
+    CVMIN_TRY(manifest, load_image_manifest(image_json));
+    CVMIN_TRY(files, load_image_files(manifest));
+    return boot_files(files.kernel, files.initrd, manifest.command_line);
 }
 
 std::expected<Policy, PolicyFileError> read_policy_file(const std::filesystem::path &path) {

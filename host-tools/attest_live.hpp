@@ -39,7 +39,7 @@ Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const L
 // Again over the same connection, which remembers the earlier quote.
 Result<LiveAttestation> attest_again(LiveAttestation before, Deadline deadline, const LiveOptions &options = {});
 
-// Binding and time; measurements, policy and roots are still to be filled in.
+// Binding, what the TPM answered, and time; measurements, policy and roots are still to be filled in.
 Expectations expect_live(const LiveAttestation &live);
 
 struct PredictedMeasurement {
@@ -50,6 +50,10 @@ struct PredictedMeasurement {
 // load_image_manifest, load_image_files and predict_launch_digest.
 Result<PredictedMeasurement> predict_measurement(const std::filesystem::path &image_json, std::string_view cpu_model,
                                                  unsigned vcpus);
+
+// What the image's files must have measured when they were booted, for policies that look at it. The errors of
+// load_image_manifest, load_image_files and boot_files.
+Result<std::vector<BootFiles>> image_boot_files(const std::filesystem::path &image_json);
 
 // A policy file. The text of an error names file and member; `exit_code` is cvmin's.
 struct PolicyFileError {

@@ -47,7 +47,8 @@ struct References { // what the evidence is judged by; read before the agent is 
     Policy policy;
     std::optional<Bytes> emulated_ark;
     Endorsements endorsements;
-    TpmFacts tpm;
+    std::optional<PcrSelection> pcrs; // to ask for
+    TpmReferences tpm;
 };
 
 // A debug image's launch digest is as genuine as another's: that its console is on is told by image.json only. The exit
@@ -84,17 +85,11 @@ std::expected<References, int> read_references(const Args &args, const VmInfo &v
     auto pcrs = wanted_pcrs(args.tpm, references.policy);
     if (!pcrs)
         return std::unexpected(report_error(command, pcrs.error()));
-    references.tpm.pcrs = *pcrs;
-    auto ek_roots = read_ek_roots(args.tpm.ek_roots);
-    if (!ek_roots)
-        return std::unexpected(report_error(command, ek_roots.error()));
-    references.tpm.ek_roots = std::move(*ek_roots);
-    if (args.tpm.after) {
-        const auto earlier = read_epoch(*args.tpm.after);
-        if (!earlier)
-            return std::unexpected(report_error(command, earlier.error()));
-        references.tpm.earlier = *earlier;
-    }
+    references.pcrs = *pcrs;
+    auto tpm = read_tpm_references(args.tpm, references.policy, args.image);
+    if (!tpm)
+        return std::unexpected(report_error(command, tpm.error()));
+    references.tpm = std::move(*tpm);
     if (args.reference) {
         auto published = read_reference(*args.reference, args.reference_key, std::time(nullptr));
         if (!published)
@@ -228,7 +223,7 @@ int cmd_send(int argc, char **argv) {
     const std::size_t size = secret->view().size();
 
     const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s};
-    auto live = attest_live(*vm, deadline, {.pcrs = references->tpm.pcrs, .activate = true});
+    auto live = attest_live(*vm, deadline, {.pcrs = references->pcrs, .activate = true});
     if (!live)
         return report_error(command, live.error(), args.vm);
     Expectations expectations = expect_live(*live);
@@ -236,6 +231,7 @@ int cmd_send(int argc, char **argv) {
     want_measurements(expectations, *references, args, live->evidence);
     expectations.emulated_ark = std::move(references->emulated_ark);
     expectations.endorsements = std::move(references->endorsements);
+    want_tpm(expectations, std::move(references->tpm));
     Appraisal appraisal = appraise(live->evidence, expectations);
     if (!appraisal.accepted && !args.image.empty())
         explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(vm->cpu_model),

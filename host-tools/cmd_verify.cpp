@@ -130,7 +130,6 @@ struct Input {
     Expectations wanted;   // nonce, binding and time
     std::string vcpu_type; // what the launch digest is predicted for
     unsigned vcpus = 0;
-    TpmFacts tpm;
 };
 
 constexpr std::uint64_t session_schema = 1;
@@ -160,7 +159,7 @@ Result<void> read_session(const std::string &path, Input &input) {
         const auto pcrs = parse_pcrs(text_of_pcrs);
         if (!pcrs)
             return fail(Errc::malformed, "session.pcrs");
-        input.tpm.pcrs = *pcrs;
+        input.wanted.pcrs = *pcrs;
     }
     input.wanted.nonce = std::move(nonce_bytes);
     input.wanted.exporter = exporter_bytes;
@@ -182,8 +181,9 @@ Explained<Input> stored(const Args &args) {
     // what is given by itself stands above the session
     if (args.tpm.pcrs) {
         CVMIN_TRY(pcrs, parse_pcrs(*args.tpm.pcrs));
-        input.tpm.pcrs = pcrs;
+        input.wanted.pcrs = pcrs;
     }
+    input.wanted.activation = Skip{}; // nobody holds the connection any more
     if (args.nonce) {
         auto nonce = parse_hex(*args.nonce, "--nonce");
         if (!nonce || nonce->size() < min_nonce_size || nonce->size() > max_nonce_size)
@@ -228,8 +228,6 @@ Explained<Input> live(const Args &args, const Policy &policy) {
     input.evidence = std::move(taken->evidence);
     input.vcpu_type = vm->cpu_model;
     input.vcpus = vm->vcpus;
-    input.tpm.pcrs = pcrs;
-    input.tpm.activation = std::move(taken->activation);
     return input;
 }
 
@@ -266,7 +264,7 @@ Explained<void> add_reference(const Args &args, Input &input) {
 }
 
 // What the launch digest may be, whose root counts, and when.
-Explained<void> add_references(const Args &args, Input &input) {
+Explained<void> add_references(const Args &args, const Policy &policy, Input &input) {
     Expectations &wanted = input.wanted;
     for (const std::string &text : args.measurements) {
         const auto digest = parse_hex_exactly<sizeof(Sha384Digest)>(text, "--measurement");
@@ -301,12 +299,8 @@ Explained<void> add_references(const Args &args, Input &input) {
         wanted.now = *time;
     }
     CVMIN_CHECK(add_endorsements(args.endorsements, wanted.now, wanted.endorsements));
-    CVMIN_TRY(ek_roots, read_ek_roots(args.tpm.ek_roots));
-    input.tpm.ek_roots = std::move(ek_roots);
-    if (args.tpm.after) {
-        CVMIN_TRY(earlier, read_epoch(*args.tpm.after));
-        input.tpm.earlier = earlier;
-    }
+    CVMIN_TRY(tpm, read_tpm_references(args.tpm, policy, args.image));
+    want_tpm(wanted, std::move(tpm));
     return args.reference ? add_reference(args, input) : Explained<void>{};
 }
 
@@ -339,7 +333,7 @@ int cmd_verify(int argc, char **argv) {
     auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args, *policy);
     if (!input)
         return report_error(command, input.error());
-    if (const auto added = add_references(args, *input); !added)
+    if (const auto added = add_references(args, *policy, *input); !added)
         return report_error(command, added.error());
     input->wanted.policy = std::move(*policy);
     if (args.signer.given())

@@ -1,6 +1,7 @@
 #include "host-tools/tpm_options.hpp"
 
 #include "common/tpm.hpp"
+#include "host-tools/attest_live.hpp"
 #include "host-tools/base/os.hpp"
 
 #include <charconv>
@@ -9,7 +10,7 @@ namespace cvmin {
 
 void add_pcr_option(CLI::App &app, TpmArgs &args) {
     app.add_option("--pcrs", args.pcrs,
-                   "PCRs to have quoted, as \"sha256:0,4,8-9\"; \"none\" asks for no quote (default: all, of SHA-256)");
+                   "PCRs to have quoted, as \"sha256:0,4,8-9\" or \"sha384:all\"; \"none\" asks for no quote");
 }
 
 void add_tpm_options(CLI::App &app, TpmArgs &args) {
@@ -80,10 +81,10 @@ std::string pcrs_text(const PcrSelection &pcrs) {
     return out;
 }
 
-Explained<std::optional<PcrSelection>> wanted_pcrs(const TpmArgs &args, const Policy &) {
+Explained<std::optional<PcrSelection>> wanted_pcrs(const TpmArgs &args, const Policy &policy) {
     if (args.pcrs)
         return parse_pcrs(*args.pcrs);
-    return every_pcr;
+    return wanted_quote(policy);
 }
 
 Explained<EkAuthorities> read_ek_roots(const std::vector<std::string> &files) {
@@ -132,6 +133,30 @@ Explained<TpmEpoch> read_epoch(const std::string &session_file) {
     if (!epoch)
         return explain(epoch.error(), session_file);
     return *epoch;
+}
+
+Explained<TpmReferences> read_tpm_references(const TpmArgs &args, const Policy &policy, const std::string &image) {
+    TpmReferences out;
+    CVMIN_TRY(authorities, read_ek_roots(args.ek_roots));
+    out.ek_authorities = std::move(authorities);
+    if (args.after) {
+        CVMIN_TRY(earlier, read_epoch(*args.after));
+        out.earlier_quote = earlier;
+    }
+    if (policy.boot_events && !image.empty()) {
+        auto files = image_boot_files(image);
+        if (!files)
+            return explain(files.error(), image);
+        out.boot_files = std::move(*files);
+    }
+    return out;
+}
+
+void want_tpm(Expectations &wanted, TpmReferences references) {
+    wanted.ek_authorities = std::move(references.ek_authorities);
+    if (references.earlier_quote)
+        wanted.earlier_quote = references.earlier_quote;
+    wanted.boot_files = std::move(references.boot_files);
 }
 
 } // namespace cvmin

@@ -17,14 +17,6 @@ using PcrSelection = request::PcrSelection;
 
 inline constexpr PcrSelection every_pcr{.bank = TpmAlg::sha256, .mask = max_pcr_mask};
 
-// What appraise() is to know of a TPM beside the evidence.
-struct TpmFacts {
-    std::optional<PcrSelection> pcrs;        // what was asked for
-    std::optional<TpmActivation> activation; // nothing: no connection, or no quote
-    std::optional<TpmEpoch> earlier;
-    EkAuthorities ek_roots;
-};
-
 struct TpmArgs {
     std::optional<std::string> pcrs, after;
     std::vector<std::string> ek_roots;
@@ -37,7 +29,7 @@ void add_tpm_options(CLI::App &app, TpmArgs &args); // --pcrs, --ek-root, --afte
 Explained<std::optional<PcrSelection>> parse_pcrs(const std::string &text);
 std::string pcrs_text(const PcrSelection &pcrs); // "sha256:0,4,8-9"
 
-// What to ask the agent for: --pcrs, else every PCR of SHA-256 where the policy wants a quote. usage: --pcrs.
+// What to ask the agent for: --pcrs, else what the policy wants quoted (wanted_quote). usage: --pcrs.
 Explained<std::optional<PcrSelection>> wanted_pcrs(const TpmArgs &args, const Policy &policy);
 
 // --ek-root: all files. The errors of read_file and EkAuthorities::add.
@@ -49,5 +41,16 @@ Result<TpmEpoch> parse_epoch(const Json &json);
 // --after: the TPM's state in the session file of earlier evidence. missing: there was no quote in it; the errors of
 // read_file and parse_json.
 Explained<TpmEpoch> read_epoch(const std::string &session_file);
+
+// What evidence of a TPM is held against, apart from the policy.
+struct TpmReferences {
+    EkAuthorities ek_authorities;
+    std::optional<TpmEpoch> earlier_quote;
+    std::vector<BootFiles> boot_files;
+};
+// --ek-root, --after, and of `image` (image.json; empty: there is none) its boot files, where the policy looks at them.
+// The errors of read_ek_roots, read_epoch and image_boot_files.
+Explained<TpmReferences> read_tpm_references(const TpmArgs &args, const Policy &policy, const std::string &image);
+void want_tpm(Expectations &wanted, TpmReferences references);
 
 } // namespace cvmin

@@ -45,10 +45,12 @@ using Usages = Owner<STACK_OF(ASN1_OBJECT), free_numbers>;
 using Names = Owner<GENERAL_NAMES, GENERAL_NAMES_free>;
 using Object = Owner<ASN1_OBJECT, ASN1_OBJECT_free>;
 
-// A context of our own: libcrypto's default one reads the machine's openssl.cnf, which may put other providers in the
-// place of its own. Never freed: libcrypto's clean-up at exit comes before static objects' destruction.
+// A context of our own, in which nobody has set anything; and libcrypto is told first to load no configuration: the
+// machine's openssl.cnf may put other providers in the place of its own. nullptr: no memory. Never freed: libcrypto's
+// clean-up at exit comes before static objects' destruction.
 inline OSSL_LIB_CTX *context() {
-    static OSSL_LIB_CTX *const own = OSSL_LIB_CTX_new();
+    static OSSL_LIB_CTX *const own =
+        OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr) == 1 ? OSSL_LIB_CTX_new() : nullptr;
     return own;
 }
 

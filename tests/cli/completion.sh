@@ -33,6 +33,11 @@ expect evidence show ev
 expect runtime-log show ru
 expect --follow events --fo
 expect --html verify --ht
+expect --html send --ht
+expect --reference send --refe
+expect --ek-root verify --ek
+expect --after verify --af
+expect --pcrs attest --pc
 expect inspect image i
 expect --json image diff --j
 expect --chip-id certs fetch --ch
