@@ -126,7 +126,8 @@ Result<void> open_tpm(TpmParts &parts) {
     Fd fd{::open("/dev/tpm0", O_RDWR | O_NONBLOCK | O_CLOEXEC)};
     if (!fd)
         return os_error("tpm");
-    parts.device.emplace(std::move(fd), boot_clock);
+    CVMIN_TRY(device, FdTpmDevice::open(std::move(fd), boot_clock));
+    parts.device.emplace(std::move(device));
     CVMIN_TRY(tpm, EsysTpm::open(*parts.device, boot_clock));
     parts.tpm = std::move(tpm);
     return {};

@@ -1,6 +1,6 @@
 #include "agent-min/tpm_link.hpp"
 
-#include <poll.h>
+#include <sys/epoll.h>
 
 namespace cvmin::agent {
 
@@ -32,6 +32,14 @@ Result<void> check_tpm_answer(ByteView answer, std::uint16_t command_tag) {
 
 // ---- descriptor -----------------------------------------------------------------------------------------------
 
+Result<FdTpmDevice> FdTpmDevice::open(Fd fd, Clock &clock) {
+    Fd epoll{::epoll_create1(EPOLL_CLOEXEC)};
+    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = 0}};
+    if (!epoll || ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd.get(), &event) != 0)
+        return os_error("tpm.epoll");
+    return FdTpmDevice{std::move(fd), std::move(epoll), clock};
+}
+
 Result<void> FdTpmDevice::send(ByteView command) {
     // The kernel takes a command in one write. EBUSY: one is under way, which we would have waited for.
     const ssize_t sent = ::write(fd_.get(), command.data(), command.size());
@@ -45,12 +53,15 @@ Result<void> FdTpmDevice::send(ByteView command) {
 Result<std::size_t> FdTpmDevice::receive(MutableBytes out, std::uint64_t deadline_ms) {
     for (;;) {
         const std::uint64_t now = clock_.now_ms();
-        pollfd poll{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-        const int ready = now < deadline_ms ? ::poll(&poll, 1, static_cast<int>(deadline_ms - now)) : 0;
+        epoll_event event{};
+        const int ready =
+            now < deadline_ms ? ::epoll_wait(epoll_.get(), &event, 1, static_cast<int>(deadline_ms - now)) : 0;
         if (ready < 0 && errno != EINTR)
             return os_error("tpm.receive");
         if (ready == 0)
             return fail(Errc::timed_out, "tpm.receive");
+        if (ready < 0)
+            continue;
         const ssize_t got = ::read(fd_.get(), out.data(), out.size());
         if (got > 0)
             return static_cast<std::size_t>(got);

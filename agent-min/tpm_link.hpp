@@ -29,16 +29,19 @@ class TpmDevice { // where commands go: /dev/tpm0, a socket of swtpm, a script o
     ~TpmDevice() = default;
 };
 
-// A non-blocking descriptor. It is not closed before its user is: close(2) of /dev/tpm0 waits for the command under
-// way.
+// A non-blocking descriptor. Of /dev/tpm0 it is never asked whether there is an answer while a command is under way: in
+// Linux 6.12 poll(2), read(2) and close(2) then wait for the command, however long the TPM takes. An epoll that watches
+// for edges since before the command only waits to be woken. So the descriptor is not closed either before its user is.
 class FdTpmDevice final : public TpmDevice {
   public:
-    FdTpmDevice(Fd fd, Clock &clock) : fd_(std::move(fd)), clock_(clock) {}
+    static Result<FdTpmDevice> open(Fd fd, Clock &clock); // system (errno)
     Result<void> send(ByteView command) override;
     Result<std::size_t> receive(MutableBytes out, std::uint64_t deadline_ms) override;
 
   private:
+    FdTpmDevice(Fd fd, Fd epoll, Clock &clock) : fd_(std::move(fd)), epoll_(std::move(epoll)), clock_(clock) {}
     Fd fd_;
+    Fd epoll_;
     Clock &clock_;
 };
 

@@ -131,7 +131,10 @@ int main(int argc, char **argv) {
     }
     std::signal(SIGPIPE, SIG_IGN); // as the agent does
     BootClock clock;
-    FdTpmDevice device{std::move(fd), clock};
+    auto watched = FdTpmDevice::open(std::move(fd), clock);
+    if (!watched)
+        return 4;
+    FdTpmDevice &device = *watched;
     RecordingDevice recording{device, argc == 3 ? argv[2] : "/dev/null"};
     auto tpm = EsysTpm::open(argc == 3 ? static_cast<TpmDevice &>(recording) : device, clock);
     std::cout << (tpm ? "ok" : to_string(tpm.error())) << std::endl;

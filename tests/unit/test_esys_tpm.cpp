@@ -335,7 +335,9 @@ static void a_descriptor_gives_what_comes_until_the_deadline(void **) {
     assert_int_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
     Fd far{ends[1]};
     BootClock clock;
-    FdTpmDevice device{Fd{ends[0]}, clock};
+    auto opened = FdTpmDevice::open(Fd{ends[0]}, clock);
+    assert_true(opened.has_value());
+    FdTpmDevice &device = *opened;
     const Bytes command = bytes_of("8001 0000000c 0000017b 0008");
     assert_true(device.send(command).has_value());
     ByteArray<64> room{};
