@@ -44,6 +44,7 @@ int cmd_console(int argc, char **argv);
 int cmd_corim(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_image(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_measure(int argc, char **argv);

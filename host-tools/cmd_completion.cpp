@@ -19,12 +19,16 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "init check explain" -- "$current")
         return
     fi
+    if [ "$command" = image ] && [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "list inspect diff" -- "$current")
+        return
+    fi
     if [ "$command" = show ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" show --help 2>/dev/null | sed -n '/^Kinds:/,/^$/s/^  *\([a-z-]*\) .*/\1/p')" -- "$current")
         return
     fi
     local help=("$command")
-    [ "$command" != certs ] && [ "$command" != policy ] || help=("$command" "${COMP_WORDS[2]}")
+    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != policy ] || help=("$command" "${COMP_WORDS[2]}")
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "${help[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")
         return

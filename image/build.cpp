@@ -4,6 +4,7 @@
 #include "host-tools/corim/corim.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "image/child.hpp"
+#include "image/image_audit.hpp"
 #include "image/newc.hpp"
 
 #include <algorithm>
@@ -187,6 +188,7 @@ static BuildResult<UniqueFd> take_lock(const fs::path &path, const Interrupts &i
 // A directory of ours may be replaced; anything else that lies at `out` is left alone.
 static BuildResult<void> check_replaceable(const fs::path &out) {
     static constexpr std::string_view ours[] = {"agent",
+                                                "audit.json",
                                                 "bzImage",
                                                 "cmdline",
                                                 "OVMF.fd",
@@ -281,6 +283,7 @@ class Build {
                                          {"initramfs", &Build::initramfs},
                                          {"firmware", &Build::firmware},
                                          {"reference values", &Build::reference_values},
+                                         {"audit", &Build::audit},
                                          {"image", &Build::image}}) {
             const auto start = std::chrono::steady_clock::now();
             auto done = (this->*step)();
@@ -344,9 +347,10 @@ class Build {
 
     // ---- steps ----
 
-    BuildResult<void> kernel() {
-        std::vector<std::string> command{"bash", options_.source / "image/kernel.sh", "-j",
-                                         std::to_string(options_.jobs)};
+    // A script of image/ that prints the path of what it made.
+    BuildResult<fs::path> run_script(const char *script, std::vector<std::string> arguments) {
+        std::vector<std::string> command{"bash", options_.source / script};
+        command.insert(command.end(), arguments.begin(), arguments.end());
         if (!options_.work.empty())
             command.insert(command.end(), {"--work", options_.work});
         ChildOptions child;
@@ -354,25 +358,100 @@ class Build {
         child.capture_output = true;
         auto finished = run_child(command, child, interrupts_);
         if (!finished)
-            return failure(finished.error(), "image/kernel.sh");
+            return failure(finished.error(), script);
         if (interrupts_.signal() != 0)
-            return interrupted("kernel");
+            return std::unexpected(interrupted(script).error());
         if (finished->status != 0)
-            return std::unexpected(BuildFailure{.error = {Errc::system, "kernel"},
-                                                .subject = "image/kernel.sh",
+            return std::unexpected(BuildFailure{.error = {Errc::system, "script"},
+                                                .subject = script,
                                                 .log = {},
                                                 .reported = true,
                                                 .exit_status = finished->status});
         std::string &path = finished->output;
         while (path.ends_with('\n'))
             path.pop_back();
-        auto bytes = named(read_file(fs::path{path} / "bzImage", max_kernel_size), path);
-        auto config = named(read_file(fs::path{path} / "config", max_recipe_file_size), path);
+        return fs::path{path};
+    }
+
+    BuildResult<void> kernel() {
+        const auto made = run_script("image/kernel.sh", {"-j", std::to_string(options_.jobs)});
+        if (!made)
+            return std::unexpected(made.error());
+        const fs::path &path = *made;
+        auto bytes = named(read_file(path / "bzImage", max_kernel_size), path);
+        auto config = named(read_file(path / "config", max_recipe_file_size), path);
         if (!bytes || !config)
             return std::unexpected(!bytes ? bytes.error() : config.error());
         kernel_ = std::move(*bytes);
         kernel_config_ = std::move(*config);
-        note_ = std::to_string(kernel_.size()) + " bytes, " + fs::path{path}.filename().string();
+        kernel_config_path_ = path / "config";
+        note_ = std::to_string(kernel_.size()) + " bytes, " + path.filename().string();
+        return {};
+    }
+
+    // Why the image is as it is, for whoever has the image and not this work tree.
+    BuildResult<void> audit() {
+        ImageAudit audit;
+        const auto options_file = run_script("image/kernel_options.sh", {kernel_config_path_});
+        if (!options_file)
+            return std::unexpected(options_file.error());
+        const auto options = named(read_file(*options_file, max_recipe_file_size), *options_file);
+        if (!options)
+            return std::unexpected(options.error());
+        auto parsed = named(parse_kernel_options(*options), *options_file);
+        if (!parsed)
+            return std::unexpected(parsed.error());
+        audit.options = std::move(*parsed);
+
+        const char *const line_file = options_.debug ? "image/cmdline.debug" : "image/cmdline";
+        const auto line = read_source(line_file);
+        if (!line)
+            return std::unexpected(line.error());
+        auto parameters = named(parse_commented_parameters(*line), options_.source / line_file);
+        if (!parameters)
+            return std::unexpected(parameters.error());
+        audit.parameters = std::move(*parameters);
+
+        if (auto done = licences(audit.sources); !done)
+            return done;
+        audit_ = to_json(audit).dump(1) + "\n";
+        if (auto back = parse_image_audit(as_bytes(audit_)); !back)
+            return failure(back.error(), "audit.json");
+        note_ = std::to_string(audit.options.size()) + " kernel options, " + std::to_string(audit.sources.size()) +
+                " sources";
+        return {};
+    }
+
+    // Each source has a licence, and each licence a source of that version: both ways, so that neither grows stale.
+    BuildResult<void> licences(std::vector<SourceLicence> &sources) {
+        const auto text = read_source("toolchain/licences");
+        if (!text)
+            return std::unexpected(text.error());
+        auto parsed = named(parse_licences(*text), options_.source / "toolchain/licences");
+        if (!parsed)
+            return std::unexpected(parsed.error());
+        for (const char *lock : {"toolchain/sources.lock", "toolchain/debs.lock"}) {
+            const bool sources_lock = lock == std::string_view{"toolchain/sources.lock"};
+            const auto lines = read_source(lock);
+            if (!lines)
+                return std::unexpected(lines.error());
+            for (const std::string_view line : meaningful_lines(as_text(*lines))) {
+                const auto words = words_of(line); // sha256 size path package version architecture
+                if (words.size() < 5)
+                    return failure({Errc::malformed, "lock"}, options_.source / lock);
+                const auto known = std::ranges::find(*parsed, words[3], &SourceLicence::name);
+                if (known != parsed->end())
+                    known->version = words[4];
+                else if (sources_lock)
+                    return failure({Errc::missing, "licence"}, "toolchain/licences: that of " + words[3]);
+            }
+        }
+        for (const SourceLicence &source : *parsed)
+            if (source.version.empty())
+                return failure({Errc::missing, "source"},
+                               "toolchain/licences names " + source.name + ", which no lock has");
+        sources = std::move(*parsed);
+        sources.push_back({"cvmin", CVMIN_VERSION, "agent", "Apache-2.0"}); // ./LICENSE
         return {};
     }
 
@@ -538,6 +617,8 @@ class Build {
             {"toolchain", "toolchain/mbedtls/config-guest.h"},
             {"recipe", "image/kernel.config"},
             {"recipe", "image/kernel.sh"},
+            {"recipe", "image/kernel_options.sh"},
+            {"recipe", "toolchain/licences"},
             {"recipe", options_.debug ? "image/cmdline.debug" : "image/cmdline"},
             {"recipe", "image/firmware.pin"},
         };
@@ -591,7 +672,8 @@ class Build {
         auto agent = put("agent", agent_, 0755);
         auto values = put("reference-values.json", as_bytes(values_.dump(1) + "\n"));
         auto corim = put("reference-values.corim", corim_);
-        for (const auto *file : {&kernel, &initrd, &cmdline, &firmware, &agent, &values, &corim})
+        auto audit = put("audit.json", as_bytes(audit_));
+        for (const auto *file : {&kernel, &initrd, &cmdline, &firmware, &agent, &values, &corim, &audit})
             if (!*file)
                 return std::unexpected(file->error());
         manifest.kernel = *kernel;
@@ -601,6 +683,7 @@ class Build {
         manifest.agent = *agent;
         manifest.reference_values = *values;
         manifest.reference_values_corim = *corim;
+        manifest.audit = *audit;
         const std::string text = to_json(manifest).dump(2) + "\n";
         // what is written must be what our own reader takes
         if (auto parsed = parse_image_manifest(as_bytes(text), options_.out); !parsed)
@@ -621,7 +704,8 @@ class Build {
     Interrupts interrupts_;
     fs::path work_; // of the agent
     Bytes kernel_, kernel_config_, agent_, initrd_, firmware_;
-    fs::path firmware_source_;
+    fs::path firmware_source_, kernel_config_path_;
+    std::string audit_; // text of audit.json
     Json values_;
     Bytes corim_;
     std::string note_;

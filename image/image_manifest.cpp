@@ -120,7 +120,8 @@ Result<ImageManifest> parse_image_manifest(ByteView text, const std::filesystem:
     manifest.debug = json["debug"].get<bool>();
 
     static constexpr std::string_view required_files[] = {"kernel", "initrd", "cmdline", "firmware"};
-    static constexpr std::string_view optional_files[] = {"agent", "reference_values", "reference_values_corim"};
+    static constexpr std::string_view optional_files[] = {"agent", "reference_values", "reference_values_corim",
+                                                          "audit"};
     CVMIN_TRY(files, json_object(json, "files", "image.files"));
     CVMIN_CHECK(check_members(files, required_files, optional_files, "image.files"));
     CVMIN_TRY(kernel, file_of(files, "kernel", "image.kernel"));
@@ -148,6 +149,10 @@ Result<ImageManifest> parse_image_manifest(ByteView text, const std::filesystem:
     if (files.contains("reference_values_corim")) {
         CVMIN_TRY(values, file_of(files, "reference_values_corim", "image.reference_values_corim"));
         manifest.reference_values_corim = std::move(values);
+    }
+    if (files.contains("audit")) {
+        CVMIN_TRY(audit, file_of(files, "audit", "image.audit"));
+        manifest.audit = std::move(audit);
     }
 
     CVMIN_TRY(line, json_string(json, "command_line", "image.command_line"));
@@ -202,6 +207,8 @@ Json to_json(const ImageManifest &manifest) {
         files["reference_values"] = to_json(*manifest.reference_values);
     if (manifest.reference_values_corim)
         files["reference_values_corim"] = to_json(*manifest.reference_values_corim);
+    if (manifest.audit)
+        files["audit"] = to_json(*manifest.audit);
     return {{"schema", image_schema},
             {"kind", kind},
             {"version", manifest.version},

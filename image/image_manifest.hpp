@@ -34,6 +34,7 @@ struct ImageManifest {
     std::optional<ImageFile> agent;                  // what is /init in the initramfs, for people to look at
     std::optional<ImageFile> reference_values;       // launch digests for every CPU model and vCPU count
     std::optional<ImageFile> reference_values_corim; // the same as a CoRIM, not signed
+    std::optional<ImageFile> audit;                  // reasons of options and parameters, licences: image_audit.hpp
     std::string command_line;                        // contents of the cmdline file
     KernelHashes hashes;                             // the three digests of the hash table
     std::uint64_t guest_policy = 0;

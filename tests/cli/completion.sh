@@ -33,6 +33,8 @@ expect evidence show ev
 expect runtime-log show ru
 expect --follow events --fo
 expect --html verify --ht
+expect inspect image i
+expect --json image diff --j
 expect --html send --ht
 expect --reference send --refe
 expect --ek-root verify --ek

@@ -12,12 +12,12 @@ mkdir -p "${b%/b}"
 cp -r "$work/a" "$b"
 (umask 077 && TZ=Asia/Kolkata LC_ALL=C "$CVMIN" build --source "$work/a" --out "$work/a/out" --work "$work/a/work" -j 1) >/dev/null
 (umask 000 && TZ=America/Lima LC_ALL=C.UTF-8 "$CVMIN" build --source "$b" --out "$b/out" --work "$b/work" -j 3) >/dev/null
-for file in bzImage initrd.zst cmdline OVMF.fd agent reference-values.json reference-values.corim image.json; do
+for file in bzImage initrd.zst cmdline OVMF.fd agent reference-values.json reference-values.corim audit.json image.json; do
     same "$work/a/out/$file" "$b/out/$file"
 done
 modes() { (cd "$1" && stat -c '%a %n' . ./* | sort); }
 [ "$(modes "$work/a/out")" = "$(modes "$b/out")" ] || broken "modes differ: $(modes "$work/a/out") $(modes "$b/out")"
-[ "$(modes "$work/a/out" | wc -l)" = 9 ] || broken "not eight files and their directory: $(modes "$work/a/out")"
+[ "$(modes "$work/a/out" | wc -l)" = 10 ] || broken "not nine files and their directory: $(modes "$work/a/out")"
 ! grep -qaF "$work" "$work"/a/out/* || broken "the path of the build is in the image"
 echo "agent, initramfs, reference values, image.json: same bytes"
 

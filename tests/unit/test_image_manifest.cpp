@@ -42,7 +42,7 @@ static void parse_image_manifest_reads_every_member(void **) {
 static void to_json_gives_what_was_parsed(void **) {
     Json json = sample();
     assert_true(to_json(*parse(json)) == json);
-    for (const char *optional : {"agent", "reference_values", "reference_values_corim"})
+    for (const char *optional : {"agent", "reference_values", "reference_values_corim", "audit"})
         json["files"][optional] = json["files"]["kernel"];
     assert_true(to_json(*parse(json)) == json);
 }
