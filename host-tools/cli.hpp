@@ -43,6 +43,7 @@ int cmd_completion(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_corim(int argc, char **argv);
 int cmd_describe(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);

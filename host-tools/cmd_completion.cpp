@@ -34,7 +34,7 @@ static constexpr char script[] = R"bash(_cvmin() {
         return
     fi
     case $command in
-    attest | console | describe | send | stop)
+    attest | console | describe | events | send | stop)
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" list --names 2>/dev/null)" -- "$current")
         [ ${#COMPREPLY[@]} -eq 0 ] || return
         ;;

@@ -29,6 +29,7 @@ static constexpr Command table[] = {
     {"policy", "make, check and explain appraisal policies", cmd_policy},
     {"show", "print a report, certificate, list, claims or evidence", cmd_show},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},
+    {"events", "attest and verify a CVM, then print what its agent recorded", cmd_events},
     {"completion", "print a completion script for bash", cmd_completion},
 };
 

@@ -1,0 +1,98 @@
+#include "host-tools/judge_live.hpp"
+
+#include "host-tools/explain_verdict.hpp"
+#include "host-tools/measure/measure.hpp"
+
+namespace cvmin {
+
+namespace {
+
+struct References { // read before the agent is asked for anything
+    Policy policy;
+    std::optional<PredictedMeasurement> measurement; // nothing: the policy's signer vouches
+    std::optional<Bytes> emulated_ark;
+    Endorsements endorsements;
+    std::optional<PcrSelection> pcrs; // to ask for
+    TpmReferences tpm;
+};
+
+Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
+    References references;
+    auto policy = read_policy_file(args.policy);
+    if (!policy) // its exit code is that of bad input
+        return explain(Errc::malformed, policy.error().text);
+    references.policy = std::move(*policy);
+    CVMIN_CHECK(read_signer(args.signer, references.policy));
+    if (args.emulated_ark) {
+        auto ark = read_emulated_ark(*args.emulated_ark);
+        if (!ark)
+            return explain(ark.error(), *args.emulated_ark);
+        references.emulated_ark = std::move(*ark);
+    }
+    CVMIN_CHECK(add_endorsements(args.endorsements, std::time(nullptr), references.endorsements));
+    CVMIN_TRY(pcrs, wanted_pcrs(args.tpm, references.policy));
+    references.pcrs = pcrs;
+    CVMIN_TRY(tpm, read_tpm_references(args.tpm, references.policy, args.image));
+    references.tpm = std::move(tpm);
+    if (args.image.empty())
+        return references;
+    // The host's word on its vCPUs only chooses among the digests that this image may have.
+    const std::string type = args.vcpu_type.value_or(vm.cpu_model);
+    if (!find_cpu_model(type))
+        return explain(Errc::usage,
+                       "no CPU model " + type + "; did you mean " + std::string{nearest_cpu_model(type)} + "?");
+    auto measurement = predict_measurement(args.image, type, args.vcpus.value_or(vm.vcpus));
+    if (!measurement)
+        return explain(measurement.error(), args.image);
+    references.measurement = std::move(*measurement);
+    return references;
+}
+
+} // namespace
+
+void add_judge_options(CLI::App &app, JudgeArgs &args) {
+    app.add_option("--image", args.image, "image.json that the CVM must have been launched from");
+    add_signer_options(app, args.signer);
+    app.add_option("--policy", args.policy, "appraisal policy (JSON)");
+    app.add_option("--trust-emulated", args.emulated_ark, "ARK of an emulated AMD-SP to trust (DER); for tests");
+    add_endorsement_options(app, args.endorsements);
+    add_tpm_options(app, args.tpm);
+    app.add_option("--vcpu-type", args.vcpu_type, "CPU model to predict for (default: as launched)");
+    app.add_option("--vcpus", args.vcpus, "vCPUs to predict for (default: as launched)")
+        ->check(CLI::Range(1u, max_vcpus));
+}
+
+std::optional<std::string> usage_problem(const JudgeArgs &args) {
+    if (args.policy.empty())
+        return "--policy is required";
+    if (args.image.empty() != args.signer.given())
+        return "wanted either --image image.json or --signer KEY";
+    if (args.image.empty() && (args.vcpu_type || args.vcpus))
+        return "--vcpu-type and --vcpus go with --image";
+    return std::nullopt;
+}
+
+Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadline deadline) {
+    CVMIN_TRY(references, read_references(args, vm));
+    auto live = attest_live(vm, deadline, {.pcrs = references.pcrs, .activate = true});
+    if (!live)
+        return explain(live.error(), vm.name);
+    Expectations wanted = expect_live(*live);
+    wanted.policy = std::move(references.policy);
+    if (references.measurement) {
+        wanted.measurements = {references.measurement->digest};
+        wanted.measurement_source = std::move(references.measurement->source);
+    } else {
+        want_signer(wanted);
+    }
+    wanted.emulated_ark = std::move(references.emulated_ark);
+    wanted.endorsements = std::move(references.endorsements);
+    want_tpm(wanted, std::move(references.tpm));
+    Appraisal appraisal = appraise(live->evidence, wanted);
+    if (!appraisal.accepted && !args.image.empty())
+        explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(vm.cpu_model),
+                                   args.vcpus.value_or(vm.vcpus));
+    return Judgement{.live = std::move(*live), .expectations = std::move(wanted), .appraisal = std::move(appraisal)};
+}
+
+} // namespace cvmin
