@@ -12,29 +12,9 @@ cleanup() {
 trap cleanup EXIT
 export XDG_CACHE_HOME=$work/cache
 unset CVMIN_CACHE CURL_CA_BUNDLE SSL_CERT_FILE
-failed=0
-count=0
-
-complain() {
-    echo "certs.sh: $*" >&2
-    failed=$((failed + 1))
-}
-# run WANTED_CODE ARGS...: streams in $work/out and $work/err
-run() {
-    local wanted=$1 code=0
-    shift
-    "$CVMIN" "$@" >"$work/out" 2>"$work/err" || code=$?
-    count=$((count + 1))
-    [ "$code" = "$wanted" ] || complain "exit $code instead of $wanted: $* ($(cat "$work/err"))"
-}
-# refuses WANTED_CODE TEXT ARGS...: TEXT on standard error, nothing on standard output
-refuses() {
-    local wanted=$1 text=$2
-    shift 2
-    run "$wanted" "$@"
-    [ ! -s "$work/out" ] || complain "standard output is not empty: $*"
-    grep -qF -- "$text" "$work/err" || complain "no '$text' in '$(cat "$work/err")': $*"
-}
+command=
+# shellcheck source=tests/cli/lib.sh
+. "$CVMIN_SRC/tests/cli/lib.sh"
 says() { grep -qF -- "$1" "$work/${2:-out}" || complain "no '$1' in '$(cat "$work/${2:-out}")'"; }
 json_says() { # PYTHON EXPRESSION over v
     python3 -c 'import json, sys

@@ -9,28 +9,9 @@ vectors=$data/sev-snp-measure
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-failed=0
-complain() {
-    echo "corim.sh: $*" >&2
-    failed=$((failed + 1))
-}
-# run WANTED_CODE ARGS...: streams in out and err
-run() {
-    local wanted=$1 code=0
-    shift
-    "$CVMIN" corim "$@" >out 2>err || code=$?
-    [ "$code" = "$wanted" ] || complain "exit $code instead of $wanted: $* ($(cat err))"
-}
-# refuses WANTED_CODE TEXT ARGS...: one error line with TEXT, nothing on standard output
-refuses() {
-    local wanted=$1 text=$2
-    shift 2
-    run "$wanted" "$@"
-    [ ! -s out ] || complain "standard output is not empty: $*"
-    [ "$(grep -c '^cvmin corim: error: ' err)" = 1 ] || complain "not one error line: $*: $(cat err)"
-    grep -qF -- "$text" err || complain "no '$text' in '$(cat err)': $*"
-}
-
+command=corim
+# shellcheck source=tests/cli/lib.sh
+. "$CVMIN_SRC/tests/cli/lib.sh"
 # an image of upstream's test inputs
 mkdir image other
 cp "$vectors/fixtures/ovmf_AmdSev_suffix.bin" image/OVMF.fd

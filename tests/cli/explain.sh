@@ -12,36 +12,14 @@ code=/usr/share/OVMF/OVMF_CODE_4M.fd
 vars=/usr/share/OVMF/OVMF_VARS_4M.fd
 line='console=ttyS0 root=/dev/vda1 ro panic=-1'
 files=(--ovmf "$amdsev" --kernel "$data/inputs/kernel.bin" --initrd "$data/inputs/initrd.bin" --append "$line")
-failed=0
-count=0
-
-complain() {
-    echo "explain.sh: $*" >&2
-    failed=$((failed + 1))
-}
-
-# run WANTED_CODE ARGS...: streams in $work/out and $work/err
-run() {
-    local wanted=$1 exit=0
-    shift
-    "$CVMIN" explain "$@" >"$work/out" 2>"$work/err" || exit=$?
-    count=$((count + 1))
-    [ "$exit" = "$wanted" ] || complain "exit $exit instead of $wanted: $* ($(cat "$work/err"))"
-}
+command=explain
+# shellcheck source=tests/cli/lib.sh
+. "$CVMIN_SRC/tests/cli/lib.sh"
 says() { # TEXT...: each is a whole line of standard output, but for blanks in front
     local text
     for text in "$@"; do
         sed 's/^ *//' "$work/out" | grep -qxF -- "$text" || complain "no line '$text' in '$(cat "$work/out")'"
     done
-}
-# refuses CODE TEXT ARGS...: one error line with TEXT, nothing on standard output
-refuses() {
-    local wanted=$1 text=$2
-    shift 2
-    run "$wanted" "$@"
-    [ ! -s "$work/out" ] || complain "standard output is not empty: $*"
-    [ "$(grep -c '^cvmin explain: error: ' "$work/err")" = 1 ] || complain "not one error line: $*: $(cat "$work/err")"
-    grep -qF -- "$text" "$work/err" || complain "no '$text' in '$(cat "$work/err")': $*"
 }
 digest_of() { # CASE
     python3 -c 'import json, sys

@@ -12,41 +12,18 @@ suffix=$data/fixtures/ovmf_AmdSev_suffix.bin
 kernel=$data/inputs/kernel.bin
 initrd=$data/inputs/initrd.bin
 : >"$work/empty"
-failed=0
-count=0
-
-complain() {
-    echo "measure.sh: $*" >&2
-    failed=$((failed + 1))
-}
-
-# run ARGS...: exit code in $code, streams in $work/out and $work/err
-run() {
-    code=0
-    "$CVMIN" measure "$@" >"$work/out" 2>"$work/err" || code=$?
-    count=$((count + 1))
-}
-
+command=measure
+# shellcheck source=tests/cli/lib.sh
+. "$CVMIN_SRC/tests/cli/lib.sh"
 # gives DIGEST ARGS...: exit 0, exactly the digest and a newline on standard output, nothing on standard error
 gives() {
     local wanted=$1
     shift
-    run "$@"
-    [ "$code" = 0 ] || complain "exit $code instead of 0: $* ($(cat "$work/err"))"
+    run 0 "$@"
     printf '%s\n' "$wanted" | cmp -s - "$work/out" || complain "wanted $wanted, found $(cat "$work/out"): $*"
     [ ! -s "$work/err" ] || complain "standard error is not empty: $*"
 }
 
-# refuses CODE TEXT ARGS...: that exit code, TEXT in the one error line, nothing on standard output
-refuses() {
-    local wanted=$1 text=$2
-    shift 2
-    run "$@"
-    [ "$code" = "$wanted" ] || complain "exit $code instead of $wanted: $*"
-    [ ! -s "$work/out" ] || complain "standard output is not empty: $*"
-    [ "$(grep -c '^cvmin measure: error: ' "$work/err")" = 1 ] || complain "not one error line: $*: $(cat "$work/err")"
-    grep -qF -- "$text" "$work/err" || complain "no '$text' in '$(cat "$work/err")': $*"
-}
 
 # ---- every case of sev-snp-measure in its own options, and the variants in ours -------------------------------------
 # Fields: outcome, CPUID signature and CPU type (or - where the VMM or mode has none), then the arguments.
@@ -126,7 +103,7 @@ gives $digest "${one[@]}" --guest-features 0x1 --output-format hex
 gives $base "${one[@]}" --output-format base64
 gives $digest "${one[@]}" --snp-ovmf-hash $ovmf_hash
 gives $digest --vcpus 1 --vcpu-type EPYC-v4 --ovmf - <"$amdsev"
-run "${one[@]}" --json
+run 0 "${one[@]}" --json
 python3 - "$work/out" $digest <<'EOF' || complain "--json: $(cat "$work/out")"
 import json, sys
 found = json.load(open(sys.argv[1]))
@@ -134,8 +111,7 @@ wanted = {"schema": 1, "mode": "snp", "vmm_type": "QEMU", "vcpus": 1, "vcpu_type
           "vcpu_signature": "0x800f12", "guest_features": "0x1", "fpu_state": "reset", "launch_digest": sys.argv[2]}
 sys.exit(found != wanted)
 EOF
-run --help
-[ "$code" = 0 ] || complain "--help: exit $code"
+run 0 --help
 for mode in snp snp:ovmf-hash snp:svsm seves sev; do
     grep -q "^  cvmin measure --mode $mode " "$work/out" || complain "--help has no example of $mode"
 done
@@ -149,15 +125,15 @@ svsm=(--mode snp:svsm --vcpus 2 --vcpu-type EPYC-v4 --ovmf "$work/svsm_ovmf.fd" 
 truncate -s 540672 "$work/vars" # only its size counts
 svsm_real=4ae03ca013690e956bc1eb16bc1c6465788dba64ad88a650db09216fa9cdddf06167bfce810eba8988108e71458dd68b
 gives $svsm_real "${svsm[@]}" --vars-file "$work/vars" --fpu-state zero
-run "${svsm[@]}" --vars-file "$work/vars" # sev-snp-measure's digest, but not without a word
+run 0 "${svsm[@]}" --vars-file "$work/vars" # sev-snp-measure's digest, but not without a word
 grep -q -e '--fpu-state reset' "$work/err" || complain "SVSM with a FPU state that no host sets: $(cat "$work/err")"
-run "${svsm[@]}" --vars-file "$work/vars" --fpu-state zero --guest-features 0x21
+run 0 "${svsm[@]}" --vars-file "$work/vars" --fpu-state zero --guest-features 0x21
 grep -qx $svsm_real "$work/out" || complain "--guest-features counts in snp:svsm"
 grep -q 'guest-features does not count in mode snp:svsm' "$work/err" || complain "ignored without a word"
 es=(--mode seves --vcpus 1 --vcpu-type EPYC-v4 --ovmf "$amdsev")
-run "${es[@]}"
+run 0 "${es[@]}"
 mv "$work/out" "$work/es"
-run "${es[@]}" --sev-features 0x20
+run 0 "${es[@]}" --sev-features 0x20
 if cmp -s "$work/out" "$work/es"; then complain "--sev-features does not count in seves"; fi
 
 # ---- VMSA files -----------------------------------------------------------------------------------------------------
@@ -168,14 +144,14 @@ same_vmsas() { # same_vmsas BSP AP: vmsa0.bin and vmsa1.bin are these
         complain "VMSA files: $(cat "$work/cmp")"
     [ "$(cd "$work/vmsa" && echo *)" = 'vmsa0.bin vmsa1.bin' ] || complain "VMSA files: $(cd "$work/vmsa" && echo *)"
 }
-run "${two[@]}" --dump-vmsa "$work/vmsa"
+run 0 "${two[@]}" --dump-vmsa "$work/vmsa"
 same_vmsas qemu-EPYC-v4-bsp qemu-EPYC-v4-ap
 grep -q 'wrote vmsa0.bin to vmsa1.bin' "$work/err" || complain "--dump-vmsa says nothing: $(cat "$work/err")"
 count=$((count + 1))
 (cd "$work/vmsa" && "$CVMIN" measure --dump-vmsa "${two[@]}" --vmm-type EC2 >/dev/null 2>"$work/err") || complain "--dump-vmsa here"
 same_vmsas ec2-bsp ec2-ap
 grep -q 'replaced 2' "$work/err" || complain "--dump-vmsa replaces without a word: $(cat "$work/err")"
-run "${two[@]}" --vmm-type GCE --dump-vmsa="$work/vmsa"
+run 0 "${two[@]}" --vmm-type GCE --dump-vmsa="$work/vmsa"
 same_vmsas gce-bsp gce-ap
 refuses 3 "$work/none/vmsa0.bin" "${two[@]}" --dump-vmsa "$work/none"
 rm "$work/vmsa/vmsa0.bin" "$work/vmsa/vmsa1.bin"
@@ -186,15 +162,15 @@ refuses 2 "no VMSA is measured" --mode snp:ovmf-hash --ovmf "$suffix" --dump-vms
 
 # ---- every model and count ------------------------------------------------------------------------------------------
 all_files=(--ovmf "$amdsev" --kernel "$kernel" --initrd "$initrd" --append 'console=ttyS0 root=/dev/vda1 ro panic=-1')
-run "${all_files[@]}" --all
-if [ "$code" != 0 ] || [ -s "$work/err" ]; then complain "--all: exit $code, $(cat "$work/err")"; fi
+run 0 "${all_files[@]}" --all
+[ ! -s "$work/err" ] || complain "--all: $(cat "$work/err")"
 [ "$(wc -l <"$work/out")" = $((25 * 255)) ] || complain "--all: $(wc -l <"$work/out") lines"
 [ "$(awk 'NF != 3 || $2 !~ /^[0-9]+$/ || length($3) != 96' "$work/out" | wc -l)" = 0 ] || complain "--all: other columns"
 [ "$(awk '$1 == "EPYC-Genoa" && $2 == 64 { print $3 }' "$work/out")" = \
     ec47e6244576ffdb6cb083d5043fddfb5aeb52897142df5b01593f25c65990dfae831cc66901eade964166ec8d8cdbb5 ] || complain "--all by awk"
 [ "$(grep '^EPYC-Milan-v2 255 ' "$work/out" | cut -d' ' -f3)" = \
     7e437630edc2cca38ac370f1666dd7aa52d4a97e9021fc267983e71bceae86639a8b075e8e8df28ca311dfce226eb8c5 ] || complain "--all by grep"
-run "${all_files[@]}" --all --json
+run 0 "${all_files[@]}" --all --json
 python3 - "$work/out" "$data/cases.json" <<'EOF' || complain "--all --json"
 import json, sys
 found, cases = (json.load(open(name)) for name in sys.argv[1:])
@@ -226,11 +202,11 @@ for case in cases["cases"]:
         checked += 1
 assert checked == 13, checked
 EOF
-run --vmm-type GCE --ovmf "$amdsev" --all # its digests depend on no model
+run 0 --vmm-type GCE --ovmf "$amdsev" --all # its digests depend on no model
 gce=$(python3 -c 'import json, sys
 print(next(c["expect_digest"] for c in json.load(open(sys.argv[1]))["cases"] if c["name"] == "deb-amdsev-gce-64vcpu"))' "$data/cases.json")
 [ "$(awk '$2 == 64 { print $3 }' "$work/out" | sort -u)" = "$gce" ] || complain "--all for GCE"
-run --ovmf "$amdsev" --all --output-format base64
+run 0 --ovmf "$amdsev" --all --output-format base64
 grep -qxF "EPYC-v4 1 $base" "$work/out" || complain "--all in base64"
 
 # ---- usage: exit 2 --------------------------------------------------------------------------------------------------
@@ -320,7 +296,7 @@ refuses 3 "a kernel of 0 bytes cannot boot" "${one[@]}" --kernel "$work/empty"
 refuses 3 "--kernel /dev/null" "${one[@]}" --kernel "$work/empty" # what to do when it was meant
 refuses 3 "a kernel of 0 bytes cannot boot" "${one[@]}" --kernel - <"$work/empty"
 refuses 3 "a kernel of 0 bytes cannot boot" --mode sev --ovmf "$amdsev" --kernel "$work/empty"
-run "${one[@]}" --kernel "$kernel" --initrd "$work/empty" # QEMU takes it, and it is as none
+run 0 "${one[@]}" --kernel "$kernel" --initrd "$work/empty" # QEMU takes it, and it is as none
 mv "$work/out" "$work/empty-initrd"
 grep -q "the digest of no initrd" "$work/err" || complain "an empty initrd without a word: $(cat "$work/err")"
 gives "$(cat "$work/empty-initrd")" "${one[@]}" --kernel "$kernel"
@@ -381,7 +357,7 @@ image 0x1
 sends 3 'no-such-vm'
 (cd "$work" && gives $of_image "${vcpu[@]}" --image image.json && [ "$failed" = 0 ]) || complain "--image of the working directory"
 image 0x21
-run --vcpus 2 --vcpu-type EPYC-Genoa --image "$work/image.json" # deb-amdsev-EPYC-Genoa-2vcpu-gf0x21
+run 0 --vcpus 2 --vcpu-type EPYC-Genoa --image "$work/image.json" # deb-amdsev-EPYC-Genoa-2vcpu-gf0x21
 [[ $(cat "$work/out") == 8170cdf238282330c052477504ac1962e5f7c3949a85811aac82fae7c2ad988e16a52fe0692666ab* ]] ||
     complain "guest features of an image: $(cat "$work/out" "$work/err")"
 printf 'x' | dd of="$work/bzImage" bs=1 seek=1000 conv=notrunc status=none

@@ -6,29 +6,9 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 export CVMIN_QUIET=1
-failed=0
-count=0
-complain() {
-    echo "sign.sh: $*" >&2
-    failed=$((failed + 1))
-}
-# run WANTED_CODE ARGS...: streams in $work/out and $work/err
-run() {
-    local wanted=$1 code=0
-    shift
-    "$CVMIN" "$@" >"$work/out" 2>"$work/err" || code=$?
-    count=$((count + 1))
-    [ "$code" = "$wanted" ] || complain "exit $code instead of $wanted: $* ($(cat "$work/err"))"
-}
-# refuses WANTED_CODE TEXT ARGS...: one error line with TEXT, nothing on standard output
-refuses() {
-    local wanted=$1 text=$2
-    shift 2
-    run "$wanted" "$@"
-    [ ! -s "$work/out" ] || complain "standard output is not empty: $*"
-    [ "$(grep -c "^cvmin $1: error: " "$work/err")" = 1 ] || complain "not one error line: $*: $(cat "$work/err")"
-    grep -qF -- "$text" "$work/err" || complain "no '$text' in '$(cat "$work/err")': $*"
-}
+command=
+# shellcheck source=tests/cli/lib.sh
+. "$CVMIN_SRC/tests/cli/lib.sh"
 field() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$work/out" "$1"; }
 
 # ---- keygen ---------------------------------------------------------------------------------------------------------
@@ -229,8 +209,8 @@ refuses 2 "say --signer policy" "${appraise[@]}" --signer "$key" --minimum-svn 7
 refuses 2 "wanted one of" "${appraise[@]}" # a signer in the policy does not vouch unless it is asked to
 sed -i 's/1d1d/1e1d/' "$work/policy.json"
 verdict 1 "snp.measurement snp.image_id" --signer policy
-refuses 2 "wanted either" send nobody --secret-name k --file "$work/id.pem" --policy "$work/policy.json"
-refuses 2 "wanted either" send nobody --secret-name k --file "$work/id.pem" --policy "$work/policy.json" --signer policy --image "$work/image.json"
+refuses 2 "wanted one of" send nobody --secret-name k --file "$work/id.pem" --policy "$work/policy.json"
+refuses 2 "wanted one of" send nobody --secret-name k --file "$work/id.pem" --policy "$work/policy.json" --signer policy --image "$work/image.json"
 refuses 2 "go with --image" send nobody --secret-name k --file "$work/id.pem" --policy "$work/policy.json" --signer policy --allow-debug
 
 echo "sign.sh: $count runs, $failed wrong"
