@@ -4,6 +4,7 @@
 
 #include "common/cert_table.hpp"
 #include "host-tools/appraise/chain.hpp"
+#include "host-tools/appraise/measured_boot.hpp"
 #include "host-tools/appraise/report_signature.hpp"
 #include "host-tools/appraise/unknown_bits.hpp"
 #include "host-tools/appraise/verdict.hpp"
@@ -148,6 +149,8 @@ class Appraiser {
         const auto report = platform(evidence->report, evidence->certificates);
         if (claims)
             claimed(*claims);
+        if (claims)
+            measured(*evidence, *claims, report ? &*report : nullptr);
         if (report && claims)
             binding(*report, *claims, evidence->claims);
 
@@ -167,14 +170,19 @@ class Appraiser {
 
     Appraisal run_report(ByteView raw, ByteView certificates) {
         appraisal_.verdict.report_only_ = true;
-        for (const CheckId id :
-             {CheckId::evidence_format, CheckId::claims_format, CheckId::binding_nonce, CheckId::binding_exporter,
-              CheckId::binding_key, CheckId::claims_runtime_log, CheckId::claims_ak})
+        for (const CheckId id : {CheckId::evidence_format, CheckId::claims_format, CheckId::binding_nonce,
+                                 CheckId::binding_exporter, CheckId::binding_key})
             skip(id, no_claims, "nothing: a report by itself");
         if (policy_.manifest)
             fail_check(CheckId::claims_manifest, no_claims, hex(*policy_.manifest), "policy");
         else
             skip(CheckId::claims_manifest, no_claims);
+        // nothing of it can be there: what the policy demands fails as for evidence that lacks it
+        measured(Evidence{}, Claims{}, nullptr);
+        if (policy_.ak)
+            fail_check(CheckId::claims_ak, no_claims, hex(*policy_.ak), "policy");
+        else
+            skip(CheckId::claims_ak, no_claims);
         if (const auto report = platform(raw, certificates)) {
             // a genuine report that was made for somebody else's question
             const std::string found = hex(report->report_data);
@@ -708,14 +716,74 @@ class Appraiser {
     // ---- what the agent says beyond its key -----------------------------------------------------------------------
     void claimed(const Claims &claims) {
         const auto text = [](const auto &digest) { return digest ? hex(*digest) : std::string{"null"}; };
-        skip(CheckId::claims_runtime_log, text(claims.runtime_log));
         // a computation other than the one agreed
         if (policy_.manifest)
             judge(CheckId::claims_manifest, claims.manifest == policy_.manifest, text(claims.manifest),
                   hex(*policy_.manifest), "policy");
         else
             skip(CheckId::claims_manifest, text(claims.manifest));
-        skip(CheckId::claims_ak, text(claims.ak));
+        // another boot than the one that was looked at before: the vTPM's key is new in each
+        if (policy_.ak)
+            judge(CheckId::claims_ak, claims.ak == policy_.ak, text(claims.ak), hex(*policy_.ak), "policy");
+        else
+            skip(CheckId::claims_ak, text(claims.ak));
+    }
+
+    // ---- what was booted and what has happened since --------------------------------------------------------------
+    void measured(const Evidence &evidence, const Claims &claims, const SnpReport *report) {
+        svsm(evidence, report);
+        VtpmJudged vtpm =
+            judge_vtpm(evidence, claims, want_, appraisal_.verdict[CheckId::tpm_svsm].outcome == Outcome::passed);
+        appraisal_.vtpm = vtpm.anchor;
+        for (VerdictRow &row : vtpm.rows)
+            set(row.id, row.outcome, std::move(row.found), std::move(row.wanted), row.anchor);
+        for (VerdictRow &row : judge_runtime_log(evidence, claims, want_, vtpm.pcrs))
+            set(row.id, row.outcome, std::move(row.found), std::move(row.wanted), row.anchor);
+    }
+
+    // A TPM of the host's that is passed off as the SVSM's: only software of VMPL 0, which the launch digest covers,
+    // gets a report of that level, and its REPORT_DATA names the EK.
+    void svsm(const Evidence &evidence, const SnpReport *own) {
+        constexpr const char *wanted =
+            "a report at VMPL 0 of this guest, by the same key, over our REPORT_DATA and the EK of the evidence";
+        if (!policy_.vtpm || !policy_.vtpm->svsm) {
+            skip(CheckId::tpm_svsm, evidence.svsm ? "an attestation of an SVSM, not looked at" : "none");
+            return;
+        }
+        const std::string_view anchor = root_ == "nothing" ? "evidence" : root_;
+        if (!evidence.svsm) {
+            fail_check(CheckId::tpm_svsm, "none", wanted, anchor);
+            return;
+        }
+        if (own == nullptr || !vek_)
+            return;
+        const auto report = parse_snp_report(evidence.svsm->report);
+        std::string problem;
+        if (!report) {
+            problem = to_string(report.error());
+        } else if (const auto verified = verify_report_signature(evidence.svsm->report, vek_->key); !verified) {
+            problem = "signature: " + to_string(verified.error());
+        } else {
+            Bytes message = to_bytes(own->report_data);
+            message.insert(message.end(), evidence.svsm->manifest.begin(), evidence.svsm->manifest.end());
+            const bool same_guest = report->version == own->version && report->report_id == own->report_id &&
+                                    report->measurement == own->measurement && report->chip_id == own->chip_id &&
+                                    report->policy == own->policy && report->host_data == own->host_data &&
+                                    report->reported_tcb == own->reported_tcb && report->key_info == own->key_info;
+            if (report->vmpl != 0)
+                problem = "asked for by VMPL " + std::to_string(report->vmpl);
+            else if (own->vmpl == 0 || own->vmpl > 3) // whoever asks at VMPL 0 can put any EK into a report
+                problem = "our own report is of VMPL " + std::to_string(own->vmpl) + ", where no SVSM is above us";
+            else if (!same_guest)
+                problem = "of another guest";
+            else if (!equal(report->report_data, sha512(message)))
+                problem = "REPORT_DATA " + hex(report->report_data);
+            else if (evidence.svsm->service_guid != vtpm_service)
+                problem = "of another service: " + evidence.svsm->service_guid;
+            else if (!evidence.tpm || evidence.svsm->manifest != evidence.tpm->ek_public)
+                problem = "another EK than the evidence has";
+        }
+        judge(CheckId::tpm_svsm, problem.empty(), problem.empty() ? "such a report" : problem, wanted, anchor);
     }
 
     // ---- rows of the verdict --------------------------------------------------------------------------------------
@@ -779,6 +847,8 @@ class Appraiser {
     }
 
     static constexpr const char *no_claims = "none";
+    // The vTPM among an SVSM's services (58019, table of its protocols; Linux's documentation of configfs-tsm).
+    static constexpr std::string_view vtpm_service = "c476f1eb-0123-45a5-9641-b4e7dde5bfe3";
     static constexpr const char *no_id_key = ", in an ID block whose key the policy names";
 
     const Expectations &want_;
@@ -787,6 +857,17 @@ class Appraiser {
     std::string_view root_ = "nothing"; // who the chain ends at, once it holds
     std::optional<VekCert> vek_;
 };
+
+std::string_view vtpm_note(std::string_view vtpm) {
+    if (vtpm == host_vtpm)
+        return "The vTPM is run by the host, who can make it say what it likes. Quote, PCRs, event log and IMA list "
+               "are "
+               "consistent or not with each other and with the image; they add no trust to the launch digest.";
+    if (vtpm == svsm_vtpm)
+        return "The vTPM is the SVSM's, inside of the guest and covered by its launch digest: the host cannot make it "
+               "speak.";
+    return {};
+}
 
 Appraisal appraise(ByteView evidence, const Expectations &expectations) {
     return Appraiser{expectations}.run(evidence);

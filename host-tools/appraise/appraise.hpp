@@ -79,7 +79,24 @@ namespace cvmin {
     X(snp_author_key_digest, "snp.author_key_digest", by_policy)                                                       \
     X(claims_runtime_log, "claims.runtime_log", by_policy)                                                             \
     X(claims_manifest, "claims.manifest", by_policy)                                                                   \
-    X(claims_ak, "claims.ak", by_policy)
+    X(claims_ak, "claims.ak", by_policy)                                                                               \
+    X(tpm_quote, "tpm.quote", by_policy)                                                                               \
+    X(tpm_ak, "tpm.ak", by_policy)                                                                                     \
+    X(tpm_signature, "tpm.signature", by_policy)                                                                       \
+    X(tpm_extra_data, "tpm.extra_data", by_policy)                                                                     \
+    X(tpm_pcr_digest, "tpm.pcr_digest", by_policy)                                                                     \
+    X(tpm_clock, "tpm.clock", by_policy)                                                                               \
+    X(tpm_ek, "tpm.ek", by_policy)                                                                                     \
+    X(tpm_credential, "tpm.credential", by_caller)                                                                     \
+    X(tpm_svsm, "tpm.svsm", by_policy)                                                                                 \
+    X(tpm_event_log, "tpm.event_log", by_policy)                                                                       \
+    X(tpm_boot_events, "tpm.boot_events", by_policy)                                                                   \
+    X(tpm_pcrs, "tpm.pcrs", by_policy)                                                                                 \
+    X(runtime_log_replay, "runtime_log.replay", by_policy)                                                             \
+    X(runtime_log_events, "runtime_log.events", by_policy)                                                             \
+    X(ima_replay, "ima.replay", by_policy)                                                                             \
+    X(ima_boot_aggregate, "ima.boot_aggregate", by_policy)                                                             \
+    X(ima_allowed, "ima.allowed", by_policy)
 
 enum class CheckId : std::uint8_t {
 #define X(id, name, skip) id,
@@ -104,9 +121,10 @@ struct Check {
     Outcome outcome = Outcome::not_made;
     std::string found;
     std::string wanted;
-    // on whose word `wanted` rests: "AMD ARK", "EMULATED ARK", "image builder", "image signer", "this connection",
-    // "caller", "policy", "collateral" (the relying party's signed file), "evidence" (it only has to agree with
-    // itself), "nothing" (skipped, or not made)
+    // on whose word `wanted` rests, or for the rows of measured boot whose word it is at all: "host-run vTPM", "SVSM
+    // vTPM", "agent" (of the measured image); else "EK authority", "AMD ARK", "EMULATED ARK", "image builder", "image
+    // signer", "this connection", "caller", "policy", "collateral" (the relying party's signed file), "evidence" (it
+    // only has to agree with itself), "nothing" (skipped, or not made)
     std::string_view anchor = "nothing";
 };
 
@@ -239,9 +257,14 @@ struct Appraisal {
     std::optional<VekCert> vek;      // decoded, when it could be; the chain may still not hold
     // VEK, ASK or ASVK, ARK: only of a chain that holds.
     std::vector<std::shared_ptr<const X509Certificate>> chain;
+    // Who runs the vTPM whose quote was looked at: "host-run vTPM" or "SVSM vTPM"; empty: none was.
+    std::string_view vtpm;
     std::optional<Accepted> accepted; // never of a report by itself: it speaks of no key and of no connection
     std::optional<DigestExplanation> explanation; // never set by appraise()
 };
+
+// What a quote of this vTPM proves, and what not: one sentence for every form of a verdict. Empty for an empty name.
+std::string_view vtpm_note(std::string_view vtpm);
 
 // Never an Error: evidence that cannot be read is a failed check ("evidence.format", ...).
 Appraisal appraise(ByteView evidence, const Expectations &expectations);

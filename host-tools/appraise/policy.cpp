@@ -1,6 +1,7 @@
 // Reads a policy file. Strict: a relying party's typing mistake must not become a check that is not made.
 #include "host-tools/appraise/policy.hpp"
 
+#include "common/evidence.hpp"
 #include "host-tools/appraise/advisories.hpp"
 #include "host-tools/appraise/policy_reader.hpp"
 #include "host-tools/appraise/unknown_bits.hpp"
@@ -254,6 +255,98 @@ Parsed<std::string> advisory_id(const Value &value, const std::vector<Product> &
     return advisory->id;
 }
 
+// "required", or "skip" as false.
+auto required_or_skip(std::string_view word) {
+    return [word](const Value &value) -> Parsed<bool> {
+        CVMIN_TRY(given, text(value));
+        if (given != word && given != "skip")
+            return refuse(Errc::unsupported, value.path);
+        return given == word;
+    };
+}
+
+Parsed<VtpmDemands> vtpm(const Value &value) {
+    CVMIN_TRY(object, Object::of(value));
+    VtpmDemands out;
+    CVMIN_TRY(bank_value, object.member("bank"));
+    CVMIN_TRY(bank, text(bank_value));
+    if (bank != name(TpmAlg::sha256) && bank != name(TpmAlg::sha384)) // of others no image is predicted
+        return refuse(Errc::unsupported, bank_value.path);
+    out.bank = bank == name(TpmAlg::sha256) ? TpmAlg::sha256 : TpmAlg::sha384;
+    for (const auto &[member, demanded] : {std::pair{"credential", &VtpmDemands::credential},
+                                           {"ek_certificate", &VtpmDemands::ek_certificate},
+                                           {"svsm", &VtpmDemands::svsm}}) {
+        CVMIN_TRY(member_value, object.member(member));
+        CVMIN_TRY(is, required_or_skip("required")(member_value));
+        out.*demanded = is;
+    }
+    CVMIN_CHECK(object.finish());
+    return out;
+}
+
+using PcrDemands = std::map<unsigned, std::vector<Bytes>>;
+Parsed<PcrDemands> pcr_demands(const Value &value, TpmAlg bank) {
+    CVMIN_TRY(object, Object::of(value));
+    const auto digest = [bank](const Value &entry) -> Parsed<Bytes> {
+        CVMIN_TRY(digits, text(entry));
+        auto parsed = parse_hex(digits, "policy");
+        if (!parsed)
+            return refuse(parsed.error().code, entry.path, parsed.error().detail);
+        if (parsed->size() != digest_size(bank))
+            return refuse(Errc::out_of_range, entry.path, parsed->size());
+        return std::move(*parsed);
+    };
+    PcrDemands out;
+    for (unsigned pcr = 0; pcr < pcr_count; ++pcr) {
+        const auto member = object.optional_member(std::to_string(pcr));
+        if (!member)
+            continue;
+        if (member->json->is_array()) {
+            CVMIN_TRY(values, list(*member, true, digest));
+            out[pcr] = std::move(values);
+        } else {
+            CVMIN_TRY(one, digest(*member));
+            out[pcr] = {std::move(one)};
+        }
+    }
+    CVMIN_CHECK(object.finish());
+    if (out.empty()) // nothing is demanded: then it is "skip"
+        return refuse(Errc::out_of_range, value.path);
+    return out;
+}
+
+Parsed<std::vector<std::string>> runtime_log(const Value &value) {
+    CVMIN_TRY(object, Object::of(value));
+    CVMIN_TRY(refused_value, object.member("refuse"));
+    CVMIN_TRY(refused, list(refused_value, false, [](const Value &entry) -> Parsed<std::string> {
+                  CVMIN_TRY(kind, text(entry));
+                  if (!valid_runtime_refusal(kind))
+                      return refuse(Errc::unsupported, entry.path);
+                  return kind;
+              }));
+    CVMIN_CHECK(object.finish());
+    return refused;
+}
+
+Parsed<AllowedFile> allowed_file(const Value &value) {
+    CVMIN_TRY(object, Object::of(value));
+    CVMIN_TRY(digest_value, object.member("sha256"));
+    CVMIN_TRY(digest, bytes<32>(digest_value));
+    CVMIN_TRY(path_value, object.member("path"));
+    CVMIN_TRY(path, skippable(path_value, text));
+    if (path && !path->starts_with('/'))
+        return refuse(Errc::malformed, path_value.path);
+    CVMIN_CHECK(object.finish());
+    return AllowedFile{.digest = digest, .path = path};
+}
+Parsed<std::vector<AllowedFile>> ima(const Value &value) {
+    CVMIN_TRY(object, Object::of(value));
+    CVMIN_TRY(allowed_value, object.member("allowed"));
+    CVMIN_TRY(allowed, list(allowed_value, false, allowed_file));
+    CVMIN_CHECK(object.finish());
+    return allowed;
+}
+
 // Demands that a hostile host can meet as they stand: worse than "skip", because a verdict would call them passed.
 void check_meaning(const Policy &policy, Problems &problems) {
     const std::pair<std::string_view, bool> id_block[] = {
@@ -266,6 +359,16 @@ void check_meaning(const Policy &policy, Problems &problems) {
             problems.push_back(demand(member,
                                       "proves nothing while id_key_digest and author_key_digest are both \"skip\": "
                                       "the host can sign an ID block of its own"));
+    const std::pair<std::string_view, bool> by_quote[] = {{"pcrs", policy.pcrs.has_value()},
+                                                          {"event_log", policy.event_log},
+                                                          {"boot_events", policy.boot_events},
+                                                          {"ima", policy.ima.has_value()}};
+    for (const auto &[member, demanded] : by_quote)
+        if (demanded && !policy.vtpm)
+            problems.push_back(demand(member, "proves nothing while vtpm is \"skip\": no quote is looked at"));
+    if (policy.boot_events && policy.vtpm && !policy.event_log)
+        problems.push_back(
+            demand("boot_events", "proves nothing while event_log is \"skip\": the events may be anybody's"));
     if (std::ranges::contains(policy.signing_keys, VekKind::vlek) && policy.chip_ids)
         problems.push_back(demand("chip_id", "is a list while signing_key has vlek: a VLEK vouches for no chip"));
 }
@@ -339,14 +442,14 @@ Policy read_policy(const Json &json, Problems &problems) {
     policy.revocation = lists.wanted;
     policy.crl_maximum_age_days = lists.days;
     take("manifest", maybe(bytes<32>), policy.manifest);
-    // this version has nothing to compare these claims with, so asking for it is refused and not ignored
-    for (const std::string_view member : {"runtime_log", "ak"}) {
-        const auto value = root.member(member);
-        if (!value)
-            problems.push_back(value.error());
-        else if (!value->is_skip())
-            problems.push_back(refuse(Errc::unsupported, value->path).error());
-    }
+    take("ak", maybe(bytes<32>), policy.ak);
+    take("vtpm", maybe(vtpm), policy.vtpm);
+    const TpmAlg bank = policy.vtpm ? policy.vtpm->bank : TpmAlg::sha256;
+    take("pcrs", maybe([bank](const Value &value) { return pcr_demands(value, bank); }), policy.pcrs);
+    take("event_log", required_or_skip("required"), policy.event_log);
+    take("boot_events", required_or_skip("image"), policy.boot_events);
+    take("runtime_log", maybe(runtime_log), policy.runtime_log);
+    take("ima", maybe(ima), policy.ima);
     root.finish(problems);
     if (problems.empty()) // else it would speak of what the file does not say
         check_meaning(policy, problems);

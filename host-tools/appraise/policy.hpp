@@ -132,6 +132,9 @@ inline bool id_block_is_vouched_for(const Policy &policy) {
     return policy.id_key_digest || policy.author_key_digest || policy.signer;
 }
 
+// A kind of event of the runtime log, or "debug-image", "no-tpm", "no-ima" of its first.
+bool valid_runtime_refusal(std::string_view name);
+
 struct PolicyError {
     Error error;
     std::string member;        // "guest_policy.debug"

@@ -74,11 +74,31 @@ Json new_policy(std::span<const Product> products, bool skip_all) {
         "any firmware. Signature, chain, format and product are checked all the same.";
     policy["report_versions"] = Json::array({2, 3, 4, 5}); // every one that is known here
     policy["signing_key"] = Json::array({"vcek", "vlek"});
-    for (const char *const member : {"measurement",   "report_data",       "vmpl",         "masked_chip_id",
-                                     "host_data",     "report_id",         "report_id_ma", "chip_id",
-                                     "csp_id",        "family_id",         "image_id",     "guest_svn_minimum",
-                                     "id_key_digest", "author_key_digest", "require",      "provisional_firmware",
-                                     "revocation",    "manifest",          "runtime_log",  "ak"})
+    for (const char *const member : {"measurement",
+                                     "report_data",
+                                     "vmpl",
+                                     "masked_chip_id",
+                                     "host_data",
+                                     "report_id",
+                                     "report_id_ma",
+                                     "chip_id",
+                                     "csp_id",
+                                     "family_id",
+                                     "image_id",
+                                     "guest_svn_minimum",
+                                     "id_key_digest",
+                                     "author_key_digest",
+                                     "require",
+                                     "provisional_firmware",
+                                     "revocation",
+                                     "manifest",
+                                     "ak",
+                                     "vtpm",
+                                     "pcrs",
+                                     "event_log",
+                                     "boot_events",
+                                     "runtime_log",
+                                     "ima"})
         policy[member] = "skip";
     for (const char *const member : {"guest_policy", "platform_info", "mitigation_vector"}) {
         policy[member].erase("comment");
@@ -167,8 +187,23 @@ constexpr Meaning meanings[] = {
     {"revocation", "a current revocation list must be there, and not list the chain",
      "an intermediate that AMD has revoked is noticed only if a list is given (--crl, --collateral)"},
     {"manifest", "the claims must name this manifest", "any computation will do"},
-    {"runtime_log", "", "the head of the runtime log is shown and not compared"},
-    {"ak", "", "the vTPM's key is shown and not compared"},
+    {"ak", "the claims must name this key of a vTPM, which is new in each boot", "any key, so any boot of the guest"},
+    {"vtpm", "", "a vTPM is not asked for: nothing shows what was booted but the launch digest"},
+    {"vtpm.bank", "a quote must be there of this bank of PCRs, whole, about these very claims, by a key that they name",
+     ""},
+    {"vtpm.credential", "the TPM must show on this connection that it holds the quote's key beside its endorsement key",
+     "the quote's key may be anybody's that the agent took for a TPM's"},
+    {"vtpm.ek_certificate", "an authority that the caller names must vouch for the endorsement key",
+     "nobody says who made the TPM; of a TPM that the host runs nobody can"},
+    {"vtpm.svsm", "the TPM must be the SVSM's, which the launch digest covers", "the host may run the TPM"},
+    {"pcrs", "these PCRs must have one of these values", "PCRs may have any values that the rest allows"},
+    {"event_log", "the firmware's log must replay to the quoted PCRs", "the firmware's log is not looked at"},
+    {"boot_events", "the log must show kernel, initramfs and command line of the image that the caller names",
+     "what the log says was booted is not compared with an image"},
+    {"runtime_log", "", "the agent's own log is not looked at"},
+    {"runtime_log.refuse", "the agent's log must be whole, have this session, and none of these events", ""},
+    {"ima", "", "files that were executed in the guest are not looked at"},
+    {"ima.allowed", "only these files may have been executed since the agent started", ""},
 };
 
 std::string listed(const Json &value) {
@@ -216,7 +251,7 @@ void explain_object(const std::string &prefix, const Json &object, const std::st
         if (name == "comment")
             continue;
         const std::string path = prefix + name;
-        const bool value_of_its_own = path == "revocation" || path == "guest_policy.abi_minimum" ||
+        const bool value_of_its_own = path == "revocation" || path == "guest_policy.abi_minimum" || path == "pcrs" ||
                                       (path.starts_with("minimum_tcb.") && std::ranges::count(path, '.') == 2);
         if (value.is_object() && !value_of_its_own)
             explain_object(path + ".", value, reason, lines);

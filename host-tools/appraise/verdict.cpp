@@ -153,6 +153,8 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
         out += "\n";
     }
     out += advisory_lines(appraisal);
+    if (!appraisal.vtpm.empty())
+        out += "\nAnchored in: " + std::string{appraisal.vtpm} + ". " + std::string{vtpm_note(appraisal.vtpm)} + "\n";
     const auto tally = [&](Outcome outcome) {
         return std::to_string(count[static_cast<std::size_t>(outcome)]) + " " + std::string{name(outcome)};
     };
@@ -229,6 +231,8 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
               {"checks", std::move(checks)},
               {"advisories", advisories_json(appraisal)},
               {"report", appraisal.report ? report_json(*appraisal.report) : Json{}}};
+    json["vtpm"] =
+        appraisal.vtpm.empty() ? Json{} : Json{{"anchor", appraisal.vtpm}, {"note", vtpm_note(appraisal.vtpm)}};
     if (appraisal.explanation)
         json["explanation"] = appraisal.explanation->json;
     return json;

@@ -75,8 +75,12 @@ TrustVector trust_vector(const Appraisal &appraisal) {
     const bool other_software = is.bad("snp.measurement") || is.bad("snp.family_id") || is.bad("snp.image_id") ||
                                 is.bad("snp.guest_svn") || is.bad("snp.id_key_digest") ||
                                 is.bad("snp.author_key_digest");
-    if (other_software || is.bad("claims.runtime_log"))
+    if (other_software || is.bad("claims.runtime_log") || is.any_bad("tpm.") || is.any_bad("runtime_log.") ||
+        is.any_bad("ima."))
         vector.executables = ar4si::contraindicated;
+    else if (is.passed("snp.measurement") && is.passed("ima.allowed") && is.passed("tpm.svsm") &&
+             is.passed("tpm.credential")) // a list that the host cannot write
+        vector.executables = ar4si::affirming;
     else if (is.passed("snp.measurement"))
         vector.executables = ar4si::approved_boot;
 
@@ -138,6 +142,8 @@ Result<Json> ear_claims(const Appraisal &appraisal, const Expectations &expectat
                             {"emulated", appraisal.verdict.emulated()},
                             {"subject", appraisal.verdict.report_only() ? "report" : "evidence"},
                             {"time", format_time(expectations.now)}};
+    if (!appraisal.vtpm.empty()) // a quote of the host's own TPM must not be read as more than it is
+        claims_of_verifier["vtpm"] = {{"anchor", appraisal.vtpm}, {"note", vtpm_note(appraisal.vtpm)}};
     for (const Outcome outcome : {Outcome::failed, Outcome::not_made, Outcome::skipped}) {
         Json names = Json::array();
         for (const Check &check : appraisal.verdict.checks())

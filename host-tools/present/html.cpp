@@ -223,6 +223,7 @@ class Page {
         out_ += "</div>\n";
         measurement();
         binding();
+        measured_boot();
         all_checks();
         out_ += "<footer><p>For people to read: no program takes a decision from this page. What each check stops is "
                 "in cvmin's <code>docs/appraisal.md</code>.</p></footer>\n</main>\n</body>\n</html>\n";
@@ -470,6 +471,44 @@ class Page {
                 is = each.wanted == "skip" ? "not checked" : each.wanted;
             out_ += std::string{"<li class=\""} + class_of(each.outcome) + "\">" + mark_of(each.outcome) + "<span>" +
                     text + "</span><span class=\"is\">" + escaped(is) + "</span></li>\n";
+        }
+        out_ += "</ul>\n</section>\n";
+    }
+
+    // Only where a policy asks for it: else there is nothing to see but skipped rows.
+    void measured_boot() {
+        static constexpr struct {
+            CheckId id;
+            const char *text;
+        } rows[] = {{CheckId::tpm_quote, "quote"},
+                    {CheckId::tpm_ak, "attestation key"},
+                    {CheckId::tpm_signature, "signature of the quote"},
+                    {CheckId::tpm_extra_data, "that it answers these claims"},
+                    {CheckId::tpm_pcr_digest, "PCR values"},
+                    {CheckId::tpm_clock, "one boot of the TPM"},
+                    {CheckId::tpm_ek, "endorsement key's certificate"},
+                    {CheckId::tpm_credential, "both keys in one TPM"},
+                    {CheckId::tpm_svsm, "the SVSM's TPM"},
+                    {CheckId::tpm_event_log, "event log of the firmware"},
+                    {CheckId::tpm_boot_events, "kernel, initramfs, command line"},
+                    {CheckId::tpm_pcrs, "PCRs by value"},
+                    {CheckId::runtime_log_replay, "the agent's log"},
+                    {CheckId::runtime_log_events, "events in it"},
+                    {CheckId::ima_replay, "list of executed files (IMA)"},
+                    {CheckId::ima_boot_aggregate, "that it is of this boot"},
+                    {CheckId::ima_allowed, "executed files"}};
+        if (std::ranges::all_of(rows, [this](const auto &row) { return check(row.id).outcome == Outcome::skipped; }))
+            return;
+        out_ += "<section class=\"card\" id=\"measured\">\n<h2>What was booted, and what happened since</h2>\n";
+        if (!appraisal_.vtpm.empty())
+            out_ += "<p class=\"note\" id=\"vtpm\"><b>Anchored in: " + escaped(appraisal_.vtpm) + ".</b> " +
+                    escaped(vtpm_note(appraisal_.vtpm)) + "</p>\n";
+        out_ += "<ul class=\"bits\">\n";
+        for (const auto &[id, text] : rows) {
+            const Check &each = check(id);
+            out_ += std::string{"<li class=\""} + class_of(each.outcome) + "\">" + mark_of(each.outcome) + "<span>" +
+                    text + "</span><span class=\"is\">" +
+                    escaped(each.outcome == Outcome::skipped ? "not checked" : each.found) + "</span></li>\n";
         }
         out_ += "</ul>\n</section>\n";
     }

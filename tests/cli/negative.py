@@ -32,6 +32,8 @@ def chosen(entries):
     seen, out = set(), []
     for entry in entries:
         key = tuple(entry["failed"])
+        if "activation" in entry:  # of a connection, which files cannot be: test_negative makes it up
+            continue
         if not key or key not in seen:
             out.append(entry)
         seen.add(key)

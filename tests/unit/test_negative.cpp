@@ -45,10 +45,44 @@ static Expectations wanted_of(const Json &entry) {
     wanted.measurement_source = "the index";
     if (const auto ark = text(entry, "trust_emulated"))
         wanted.emulated_ark = data("negative/" + *ark);
+    if (const auto root = text(entry, "ek_root"))
+        assert_true(wanted.ek_authorities.add(data("negative/" + *root)).has_value());
+    if (entry.contains("boot_files")) {
+        const auto digest = [&](const char *file) {
+            return TpmDigest{parse_hex(entry["boot_files"][file].get<std::string>(), "index").value()};
+        };
+        wanted.boot_files.push_back({.bank = TpmAlg::sha256,
+                                     .kernel = digest("kernel"),
+                                     .initrd = digest("initrd"),
+                                     .load_options = digest("load_options")});
+    }
     if (const auto crl = text(entry, "crl"))
         wanted.endorsements.crl =
             std::make_shared<const RevocationList>(RevocationList::parse(data("negative/" + *crl), "index").value());
     return wanted;
+}
+
+// What only the holder of a connection knows of a TPM.
+static void connection(const Json &entry, ByteView bytes, Expectations &wanted) {
+    const auto activation = text(entry, "activation");
+    if (!activation)
+        return;
+    const auto evidence = parse_evidence(bytes).value();
+    TpmActivation ours{.answered = *activation != "refused", .found = *activation};
+    if (evidence.tpm) {
+        ours.ek_public = sha256(evidence.tpm->ek_public);
+        ours.ak_public = sha256(evidence.tpm->ak_public);
+    }
+    if (*activation == "other-keys")
+        ours.ek_public[0] ^= std::byte{1};
+    wanted.activation = ours;
+    if (entry.contains("earlier_quote")) {
+        const Json &earlier = entry["earlier_quote"];
+        wanted.earlier_quote = TpmEpoch{.ak_public = ours.ak_public,
+                                        .clock = earlier["clock"].get<std::uint64_t>(),
+                                        .reset_count = earlier["reset"].get<std::uint32_t>(),
+                                        .restart_count = earlier["restart"].get<std::uint32_t>()};
+    }
 }
 
 static Appraisal appraise_entry(const Json &entry, Expectations &wanted) {
@@ -60,6 +94,7 @@ static Appraisal appraise_entry(const Json &entry, Expectations &wanted) {
         std::ranges::copy(ByteView{point}.first(48), key.x.begin());
         std::ranges::copy(ByteView{point}.last(48), key.y.begin());
         wanted.peer_key = key;
+        connection(entry, data("negative/" + *evidence), wanted);
         return appraise(data("negative/" + *evidence), wanted);
     }
     const auto input = read_report_input({.report = path(entry, "report").value(),

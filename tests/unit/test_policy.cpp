@@ -1,6 +1,7 @@
 // Policy files: the shipped ones, every member left out, mistyped, unknown, and what must not be skipped.
 #include "tests/unit/cmocka.hpp"
 
+#include "host-tools/appraise/appraise.hpp"
 #include "host-tools/appraise/policy.hpp"
 #include "host-tools/appraise/unknown_bits.hpp"
 
@@ -203,8 +204,23 @@ static void parse_policy_refuses_values_out_of_range(void **) {
         {"revocation", {{"maximum_age_days", 4294967296}}, Errc::out_of_range},
         {"revocation", {{"maximum_age_days", "7"}}, Errc::malformed},
         {"revocation", {{"maximum_age_days", 7}, {"minimum_age_days", 1}}, Errc::malformed},
-        {"runtime_log", std::string(96, '0'), Errc::unsupported},
-        {"ak", std::string(64, '0'), Errc::unsupported},
+        {"ak", std::string(62, '0'), Errc::out_of_range},
+        {"event_log", "image", Errc::unsupported},
+        {"event_log", true, Errc::malformed},
+        {"boot_events", "required", Errc::unsupported},
+        {"runtime_log", "required", Errc::malformed},
+        {"runtime_log", Json::object(), Errc::missing},
+        {"runtime_log", {{"refuse", Json::array({"boot"})}}, Errc::unsupported},
+        {"runtime_log", {{"refuse", Json::array({"Violation"})}}, Errc::unsupported},
+        {"ima", {{"allowed", "skip"}}, Errc::malformed},
+        {"ima", {{"allowed", Json::array({{{"sha256", std::string(64, '0')}}})}}, Errc::missing},
+        {"ima", {{"allowed", Json::array({{{"sha256", std::string(40, '0')}, {"path", "skip"}}})}}, Errc::out_of_range},
+        {"ima", {{"allowed", Json::array({{{"sha256", std::string(64, '0')}, {"path", "bin/x"}}})}}, Errc::malformed},
+        {"vtpm", "required", Errc::malformed},
+        {"pcrs", Json::object(), Errc::out_of_range},
+        {"pcrs", {{"24", std::string(64, '0')}}, Errc::malformed},
+        {"pcrs", {{"4", std::string(62, '0')}}, Errc::out_of_range},
+        {"pcrs", {{"4", Json::array()}}, Errc::out_of_range},
         {"manifest", std::string(62, '0'), Errc::out_of_range},
     };
     for (const auto &[member, value, code] : cases) {
@@ -248,6 +264,50 @@ static void parse_policy_reads_what_a_relying_party_pins(void **) {
     json["revocation"] = {{"maximum_age_days", 30}};
     const Policy aged = read(json).value();
     assert_true(aged.revocation && aged.crl_maximum_age_days == 30u);
+}
+
+static void parse_policy_reads_what_a_vtpm_must_show(void **) {
+    const Policy policy = read(shipped("emulated-vtpm")).value();
+    assert_true(policy.vtpm && policy.vtpm->bank == TpmAlg::sha256 && policy.vtpm->credential);
+    assert_true(!policy.vtpm->ek_certificate && !policy.vtpm->svsm && policy.event_log && policy.boot_events);
+    assert_true(policy.ima && policy.ima->empty() && policy.runtime_log->front() == "debug-image");
+    Json json = shipped("emulated-vtpm");
+    json["vtpm"]["bank"] = "sha384";
+    json["vtpm"]["svsm"] = json["vtpm"]["ek_certificate"] = "required";
+    json["pcrs"] = {{"comment", "of a machine of ours"},
+                    {"7", std::string(96, 'a')},
+                    {"22", Json::array({std::string(96, 'b'), std::string(96, 'c')})}};
+    json["ima"]["allowed"] = Json::array({{{"sha256", std::string(64, 'd')}, {"path", "/bin/tool"}},
+                                          {{"sha256", std::string(64, 'e')}, {"path", "skip"}}});
+    const Policy whole = read(json).value();
+    assert_true(whole.vtpm->bank == TpmAlg::sha384 && whole.vtpm->svsm && whole.vtpm->ek_certificate);
+    assert_true(whole.pcrs->size() == 2 && whole.pcrs->at(22).size() == 2 && hex(whole.pcrs->at(7)[0]).front() == 'a');
+    assert_true(whole.ima->at(0).path == "/bin/tool" && !whole.ima->at(1).path);
+    assert_false(wanted_quote(read(shipped("emulated")).value()).has_value());
+    assert_true(wanted_quote(policy) == (request::PcrSelection{.bank = TpmAlg::sha256, .mask = 0xffff}));
+    assert_true(wanted_quote(whole) == (request::PcrSelection{.bank = TpmAlg::sha384, .mask = 0x40ffff}));
+    json["vtpm"]["bank"] = "sha1"; // in which anybody can make two files of one digest
+    assert_true(refusal(json).member == "vtpm.bank");
+    for (const char *const member : {"bank", "credential", "ek_certificate", "svsm"}) {
+        json = shipped("emulated-vtpm");
+        json["vtpm"].erase(member);
+        const PolicyError error = refusal(json);
+        assert_true(error.member == std::string{"vtpm."} + member && error.error.code == Errc::missing);
+    }
+}
+
+static void parse_policy_refuses_logs_without_a_quote(void **) {
+    Json json = shipped("emulated-vtpm");
+    json["vtpm"] = "skip";
+    const auto problems = check_policy(as_bytes(json.dump())).error();
+    assert_true(problems.size() == 3 && problems[0].member == "event_log" && problems[1].member == "boot_events" &&
+                problems[2].member == "ima");
+    assert_true(to_string(problems[2]).contains("proves nothing while vtpm"));
+    json["event_log"] = json["boot_events"] = json["ima"] = "skip";
+    assert_true(read(json).has_value()); // the agent's own log needs no TPM
+    json = shipped("emulated-vtpm");
+    json["event_log"] = "skip";
+    assert_true(refusal(json).member == "boot_events");
 }
 
 static void parse_policy_refuses_demands_that_prove_nothing(void **) {
@@ -435,6 +495,8 @@ int main() {
         cmocka_unit_test(parse_policy_takes_skip_only_where_it_may),
         cmocka_unit_test(parse_policy_refuses_values_out_of_range),
         cmocka_unit_test(parse_policy_reads_what_a_relying_party_pins),
+        cmocka_unit_test(parse_policy_reads_what_a_vtpm_must_show),
+        cmocka_unit_test(parse_policy_refuses_logs_without_a_quote),
         cmocka_unit_test(parse_policy_refuses_demands_that_prove_nothing),
         cmocka_unit_test(parse_policy_refuses_what_is_no_policy),
         cmocka_unit_test(parse_policy_refuses_a_member_that_is_there_twice),

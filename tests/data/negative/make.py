@@ -188,10 +188,10 @@ NONCE, EXPORTER, KEY = b"\x5a" * 32, b"\x33" * 32, (b"\x11" * 48, b"\x22" * 48)
 
 
 def claims(**changes):
-    values = {"nonce": NONCE, "exporter": EXPORTER, "manifest": None, **changes}
+    values = {"nonce": NONCE, "exporter": EXPORTER, "manifest": None, "runtime": None, "ak": None, **changes}
     return cbor({
         8: {1: {1: 2, -1: 2, -2: KEY[0], -3: KEY[1]}}, 10: values["nonce"], 265: "tag:cvmin,2026:1",
-        -70001: values["exporter"], -70002: None, -70003: values["manifest"], -70004: None,
+        -70001: values["exporter"], -70002: values["runtime"], -70003: values["manifest"], -70004: values["ak"],
     })  # fmt: skip
 
 
@@ -669,7 +669,9 @@ def stored(name, what, expected, claim_bytes=None, change=None, not_made=(), cha
 
 
 CONNECTION = ["binding.report_data", "binding.nonce", "binding.exporter", "binding.key"]
-CLAIMS = ["claims.runtime_log", "claims.manifest", "claims.ak"]
+CLAIMS = ["claims.runtime_log", "claims.manifest", "claims.ak"] + [
+    "tpm." + check for check in "quote ak signature extra_data pcr_digest clock ek credential svsm event_log boot_events pcrs".split()
+] + ["runtime_log.replay", "runtime_log.events", "ima.replay", "ima.boot_aggregate", "ima.allowed"]
 NO_EVIDENCE = ["claims.format", "snp.format", *CONNECTION, *CLAIMS, *NO_REPORT]
 NO_EVIDENCE = sorted(set(NO_EVIDENCE))
 stored("good-evidence", "accepted: evidence of one connection", [])
@@ -695,6 +697,425 @@ stored("key", "evidence of an agent with another key", ["binding.key"], key=(KEY
 stored("manifest-missing", "no manifest, where the policy demands one", ["claims.manifest"],
        changes={"manifest": "77" * 32})
 stored("manifest", "another manifest", ["claims.manifest"], claims(manifest=b"\x78" * 32), changes={"manifest": "77" * 32})
+
+# ---- measured boot: a software TPM, the logs of a boot, an SVSM -----------------------------------------------------------
+# TCG "TPM 2.0 Library" 1.59 Part 2, "PC Client Platform Firmware Profile" 1.06, Linux's IMA, TCG CEL 1.1.
+
+P256 = 2**256 - 2**224 + 2**192 + 2**96 - 1
+N256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+G256 = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def multiply_256(k, point=G256):
+    global P
+    keep, P = P, P256  # add() and multiply() are for curves with a = -3, which both of NIST's are
+    try:
+        return multiply(k, point)
+    finally:
+        P = keep
+
+
+def sign_256(scalar, message):
+    """ECDSA on P-256 with SHA-256; the nonce is a hash of key and message: always the same bytes."""
+    e = int.from_bytes(sha256(message), "big")
+    k = int.from_bytes(hashlib.sha512(scalar.to_bytes(32, "big") + message).digest(), "big") % (N256 - 1) + 1
+    r = multiply_256(k)[0] % N256
+    return r, pow(k, -1, N256) * (e + r * scalar) % N256
+
+
+def be(value, size):
+    return value.to_bytes(size, "big")
+
+
+def le(value, size):
+    return value.to_bytes(size, "little")
+
+
+def sized(data):
+    return be(len(data), 2) + data
+
+
+def scalar(name):
+    return int.from_bytes(sha256(b"cvmin negative corpus " + name), "big") % (N256 - 1) + 1
+
+
+FIXED = 0x00000072  # fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth
+RESTRICTED, DECRYPT, SIGN = 0x10000, 0x20000, 0x40000
+
+
+def ak_public(attributes, secret):
+    x, y = multiply_256(secret)
+    return (be(0x23, 2) + be(0x0B, 2) + be(attributes, 4) + sized(b"") + be(0x10, 2) + be(0x18, 2) + be(0x0B, 2)
+            + be(3, 2) + be(0x10, 2) + sized(be(x, 32)) + sized(be(y, 32)))  # fmt: skip
+
+
+def ek_public():
+    """Template L-1 of TCG's EK Credential Profile, with the modulus of ek-certificates.sh's key."""
+    spki = file_of("certificates/ek-public.der")
+    modulus = spki[spki.index(b"\x02\x82\x01\x01\x00") + 5 :][:256]
+    policy = bytes.fromhex("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa")
+    return (be(1, 2) + be(0x0B, 2) + be(0x000300B2, 4) + sized(policy) + be(6, 2) + be(128, 2) + be(0x43, 2)
+            + be(0x10, 2) + be(2048, 2) + be(0, 4) + sized(modulus))  # fmt: skip
+
+
+def qualified_name(public):
+    name = be(0x0B, 2) + sha256(public)
+    return be(0x0B, 2) + sha256(be(0x4000000B, 4) + name)
+
+
+def attest_bytes(a):
+    bitmap = b"".join(bytes([a["mask"] >> 8 * i & 0xFF]) for i in range(3))
+    selection = be(1, 4) + be(a["bank"], 2) + bytes([3]) + bitmap
+    return (be(a["magic"], 4) + be(a["type"], 2) + sized(a["signer"]) + sized(a["extra"]) + be(a["clock"], 8)
+            + be(a["reset"], 4) + be(a["restart"], 4) + bytes([a["safe"]]) + be(0x20260101, 8) + selection
+            + sized(a["digest"]))  # fmt: skip
+
+
+def extend(value, digest):
+    return sha256(value + digest)
+
+
+def spec_id(banks):
+    algorithms = b"".join(le(alg, 2) + le(size, 2) for alg, size in banks)
+    data = b"Spec ID Event03\0" + le(0, 4) + bytes([0, 2, 0, 2]) + le(len(banks), 4) + algorithms + b"\0"
+    return le(0, 4) + le(3, 4) + bytes(20) + le(len(data), 4) + data
+
+
+SEPARATOR, ACTION, TAG, APPLICATION = 4, 0x80000007, 6, 0x80000003
+KERNEL, INITRD, OPTIONS = sha256(b"kernel"), sha256(b"initramfs"), sha256(b"load options")
+BOOT = b"Calling EFI Application from Boot Option"
+
+
+def boot_events():
+    """(PCR, type, SHA-256 digest, data)"""
+    out = [(0, 8, sha256(b"version"), b"version")]
+    out += [(pcr, SEPARATOR, sha256(bytes(4)), bytes(4)) for pcr in (0, 1, 2, 3, 4, 5, 6, 7)]
+    return out + [(4, ACTION, sha256(BOOT), BOOT), (4, APPLICATION, KERNEL, b"device path"),
+                  (9, TAG, OPTIONS, b"LOADED_IMAGE::LoadOptions"), (9, TAG, INITRD, b"Linux initrd")]  # fmt: skip
+
+
+def event_log(events, banks=((0x0B, 32),)):
+    out = spec_id(banks)
+    for pcr, kind, digest, data in events:
+        digests = b"".join(le(alg, 2) + digest.ljust(size, b"\0") for alg, size in banks)
+        out += le(pcr, 4) + le(kind, 4) + le(len(banks), 4) + digests + le(len(data), 4) + data
+    return out
+
+
+def ima_entry(digest, path):
+    data = b"".join(le(len(field), 4) + field for field in (b"sha256:\0" + digest, path.encode() + b"\0"))
+    entry = le(10, 4) + hashlib.sha1(data).digest() + le(6, 4) + b"ima-ng" + le(len(data), 4) + data
+    return entry, sha256(data)
+
+
+def runtime_records():
+    """Contents: kind 0 is boot, 1 session-opened (docs/runtime-log.md)."""
+    return [
+        {0: 0, 1: 900, 2: "cvmin-agent 0.1.0", 3: 0, 4: "sev_guest", 5: 1, 6: 1},
+        {0: 1, 1: 5000, 2: 1, 3: sha256(NONCE)},
+    ]
+
+
+def runtime_log(contents):
+    out, head, mirror = [], bytes(48), bytes(32)
+    for n, content in enumerate(contents):
+        raw = cbor(content)
+        d256, d384 = sha256(raw), hashlib.sha384(raw).digest()
+        out.append({0: n, 1: 15, 3: [{0: 11, 1: d256}, {0: 12, 1: d384}], 9: 70001, 10: content})
+        head, mirror = hashlib.sha384(head + d384).digest(), extend(mirror, d256)
+    return cbor(out), head, mirror
+
+
+VTPM = "../../../policies/emulated-vtpm.json"
+TOOL = (sha256(b"tool"), "/bin/tool")
+ALLOW_TOOL = {"ima": {"allowed": [{"sha256": TOOL[0].hex(), "path": TOOL[1]}]}}
+NO_QUOTE = ["tpm.event_log", "tpm.boot_events", "ima.replay", "ima.boot_aggregate", "ima.allowed"]
+NO_IMA = ["ima.boot_aggregate", "ima.allowed"]
+
+
+def machine(records=None, events=None, files_run=(), attributes=FIXED | RESTRICTED | SIGN, claim=None, quote=None,
+            values=None, sign_with=b"AK", parts=None, ek_certificate=None, claimed=None, aggregate=None, svsm=False,
+            svsm_report=None, fields=None):  # fmt: skip
+    """The evidence of a CVM that was booted with a vTPM. Each argument changes one stage, before all later ones."""
+    log, head, mirror = runtime_log(runtime_records() if records is None else records)
+    events = boot_events() if events is None else events
+    pcrs = {n: bytes(32) for n in range(16)}
+    for pcr, _, digest, _ in events:
+        pcrs[pcr] = extend(pcrs[pcr], digest)
+    pcrs[15] = mirror
+    listed = b""
+    first = sha256(b"".join(pcrs[n] for n in range(10))) if aggregate is None else aggregate
+    for digest, path in [(first, "boot_aggregate"), *files_run]:
+        entry, extended = ima_entry(digest, path)
+        listed += entry
+        pcrs[10] = extend(pcrs[10], extended)
+    public = ak_public(attributes, scalar(b"AK"))
+    named = {"runtime": head, "ak": sha256(public), **(claim or {})}
+    claim_bytes = claims(**named)
+    a = {"magic": 0xFF544347, "type": 0x8018, "signer": qualified_name(public), "extra": sha256(claim_bytes),
+         "clock": 60000, "reset": 5, "restart": 2, "safe": 1, "bank": 0x0B, "mask": 0xFFFF,
+         "digest": sha256(b"".join(pcrs[n] for n in range(16))), **(quote or {})}  # fmt: skip
+    shown = {**pcrs, **(values or {})}
+    if a["digest"] is None:  # the quote is about the changed values
+        a["digest"] = sha256(b"".join(shown[n] for n in range(16)))
+    attest = attest_bytes(a)
+    r, s = sign_256(scalar(sign_with), attest)
+    tpm = {1: attest, 2: be(0x18, 2) + be(0x0B, 2) + sized(be(r, 32)) + sized(be(s, 32)), 3: public, 4: ek_public(),
+           5: {0x0B: {n: value for n, value in shown.items() if value is not None}}}  # fmt: skip
+    if ek_certificate:
+        tpm[6] = file_of(f"certificates/{ek_certificate}.der")
+    raw = base_report("Genoa")
+    if svsm:
+        put(raw, "vmpl", 2)
+    for field, value in (fields or {}).items():
+        put(raw, field, value)
+    put(raw, "report_data", hashlib.sha512(claim_bytes).digest())
+    members = {
+        "claims": ["application/eat-ucs+cbor", claim_bytes, 4],
+        "snp-report": ["application/vnd.amd.sev-snp.attestation-report", bytes(signed(raw)), 4],
+        "certificates": ["application/vnd.amd.ghcb.guid-table",
+                         table(file_of("certificates/vcek-genoa.der"), file_of("certificates/ask.der")), 4],
+        "event-log": ["application/vnd.tcg.crypto-agile-log", event_log(events), 4],
+        "ima-log": ["application/vnd.linux.ima-measurements", listed, 4],
+        "runtime-log": ["application/vnd.tcg.cel+cbor", log, 4],
+    }  # fmt: skip
+    if svsm:
+        other = base_report("Genoa")
+        manifest = ek_public()
+        put(other, "report_data", hashlib.sha512(hashlib.sha512(claim_bytes).digest() + manifest).digest())
+        service = "c476f1eb-0123-45a5-9641-b4e7dde5bfe3"
+        given = {"report": other, "manifest": manifest, "service": service}
+        if svsm_report:
+            svsm_report(given)
+        members["svsm"] = ["application/vnd.cvmin.svsm-vtpm+cbor",
+                           cbor({1: bytes(signed(given["report"])), 2: given["manifest"], 3: given["service"]}), 4]
+    if parts:
+        parts(members, tpm)
+    if tpm:
+        members["tpm"] = ["application/vnd.cvmin.tpm-quote+cbor", cbor(tpm), 4]
+    return cbor({"__cmwc_t": "tag:cvmin,2026:evidence", **members})
+
+
+def booted(name, what, expected, not_made=(), changes=None, activation="answered", members=None, **how):
+    data = machine(**how)
+    path = next((path for path, old in files.items() if old == data and path.startswith("evidence/")), None)
+    if path is None:
+        path = f"evidence/{name}.cbor"
+        files[path] = data
+    entry(name, what, expected, changes=changes, not_made=not_made, genuine="emulated", **{
+        "evidence": path, "ask": None, "policy": VTPM, "nonce": NONCE.hex(), "exporter": EXPORTER.hex(),
+        "key": (KEY[0] + KEY[1]).hex(), "activation": activation,
+        "boot_files": {"kernel": KERNEL.hex(), "initrd": INITRD.hex(), "load_options": OPTIONS.hex()}, **(members or {}),
+    })  # fmt: skip
+
+
+def without_part(name):
+    def change(members, tpm):
+        if name == "tpm":
+            tpm.clear()
+        else:
+            members.pop(name, None)
+    return change
+
+
+def changed_part(name, change):
+    def apply(members, _):
+        members[name][1] = change(members[name][1])
+    return apply
+
+
+def in_tpm(member, change):
+    def apply(_, tpm):
+        tpm[member] = change(tpm[member])
+    return apply
+
+
+def flipped_byte(offset):
+    def change(data):
+        changed = bytearray(data)
+        changed[offset] ^= 1
+        return bytes(changed)
+    return change
+
+
+booted("good-vtpm", "accepted: a quote, the logs of the boot and the agent's", [])
+booted("good-vtpm-file", "accepted: a file was executed that the policy lists", [], files_run=[TOOL], changes=ALLOW_TOOL)
+booted("good-vtpm-later", "accepted: a later quote of the same boot of the TPM", [],
+       members={"earlier_quote": {"clock": 50000, "reset": 5, "restart": 2}})
+booted("vtpm-missing", "no vTPM, where the policy demands one", ["tpm.quote"], parts=without_part("tpm"),
+       not_made=["tpm.ak", "tpm.signature", "tpm.extra_data", "tpm.pcr_digest", "tpm.clock", "tpm.credential", *NO_QUOTE])
+booted("quote-magic", "signed by the AK, but not as data that a TPM made", ["tpm.quote"], quote={"magic": 0xFF544348},
+       not_made=NO_QUOTE)
+booted("quote-type", "the AK's certification of another key in the place of a quote", ["tpm.quote", "tpm.pcr_digest"],
+       quote={"type": 0x8017}, not_made=NO_QUOTE)
+booted("quote-fewer-pcrs", "a quote that leaves out PCR 4", ["tpm.quote", "tpm.pcr_digest"], quote={"mask": 0xFFEF},
+       values={4: None}, not_made=NO_QUOTE)
+booted("quote-other-pcrs", "a quote of another selection than was asked for, over the values of it", ["tpm.quote"],
+       quote={"mask": 0xFF00FF}, not_made=NO_QUOTE)
+booted("quote-other-bank", "a quote of the SHA-1 bank", ["tpm.quote"], quote={"bank": 4}, not_made=NO_QUOTE)
+booted("quote-not-safe", "a quote whose clock may have gone back", ["tpm.quote"], quote={"safe": 0}, not_made=NO_QUOTE)
+booted("quote-extra-data", "a quote for another question", ["tpm.extra_data"], quote={"extra": b"\x42" * 32},
+       not_made=NO_QUOTE)
+booted("quote-extra-data-prefix", "the first half of the right question", ["tpm.extra_data"],
+       quote={"extra": sha256(claims(runtime=runtime_log(runtime_records())[1],
+                                     ak=sha256(ak_public(FIXED | RESTRICTED | SIGN, scalar(b"AK")))))[:16]},
+       not_made=NO_QUOTE)  # fmt: skip
+booted("quote-signature", "one bit of the quote's signature flipped", ["tpm.signature"], not_made=NO_QUOTE,
+       parts=in_tpm(2, flipped_byte(20)))
+booted("quote-other-key", "a quote signed with another key", ["tpm.signature"], sign_with=b"another", not_made=NO_QUOTE)
+booted("quote-changed", "the reset count of a signed quote changed", ["tpm.signature"], not_made=NO_QUOTE,
+       parts=in_tpm(1, lambda data: data.replace(be(60000, 8) + be(5, 4), be(60000, 8) + be(4, 4))))
+booted("quote-truncated", "a quote without its last byte", ["tpm.quote"], parts=in_tpm(1, lambda data: data[:-1]),
+       not_made=["tpm.signature", "tpm.extra_data", "tpm.pcr_digest", "tpm.clock", *NO_QUOTE])
+booted("ak-not-restricted", "a key that signs whatever its user wants", ["tpm.ak"], attributes=FIXED | SIGN,
+       not_made=NO_QUOTE)
+booted("ak-can-leave", "a key that was made outside of the TPM", ["tpm.ak"], attributes=FIXED & ~0x20 | RESTRICTED | SIGN,
+       not_made=NO_QUOTE)
+booted("ak-decrypts", "a key that also decrypts", ["tpm.ak"], attributes=FIXED | RESTRICTED | SIGN | DECRYPT,
+       not_made=NO_QUOTE)
+booted("ak-not-in-claims", "claims that name no AK", ["tpm.ak"], claim={"ak": None}, not_made=NO_QUOTE)
+booted("ak-other-in-claims", "claims that name another AK", ["tpm.ak"], claim={"ak": b"\x99" * 32}, not_made=NO_QUOTE)
+booted("ak-other-hierarchy", "a key of another hierarchy's", ["tpm.ak"], quote={"signer": be(0x0B, 2) + b"\x55" * 32},
+       not_made=NO_QUOTE)
+booted("pcr-value", "a PCR value that the quote is not about", ["tpm.pcr_digest"], values={4: b"\x44" * 32},
+       not_made=NO_QUOTE)
+booted("pcr-missing", "values without one of the quoted PCRs", ["tpm.pcr_digest"], values={7: None}, not_made=NO_QUOTE)
+booted("pcr-other-bank", "values that are said to be of another bank", ["tpm.pcr_digest"], not_made=NO_QUOTE,
+       parts=in_tpm(5, lambda values: {13: {n: value + bytes(32) for n, value in values[0x0B].items()}}))
+for name, what, earlier in (
+    ("reset", "the TPM was reset since the last quote", {"clock": 50000, "reset": 4, "restart": 2}),
+    ("reset-back", "a quote from before the TPM was reset", {"clock": 50000, "reset": 6, "restart": 2}),
+    ("restart", "the TPM was restarted since the last quote", {"clock": 50000, "reset": 5, "restart": 1}),
+    ("clock-back", "a quote from before the last one", {"clock": 70000, "reset": 5, "restart": 2}),
+):  # fmt: skip
+    booted(f"quote-{name}", what, ["tpm.clock"], members={"earlier_quote": earlier})
+booted("credential-refused", "the TPM did not give the credential back", ["tpm.credential"], activation="refused")
+booted("credential-other-keys", "the credential was for another EK than the evidence has", ["tpm.credential"],
+       activation="other-keys")
+EK_POLICY, EK_ROOT = {"vtpm": {"ek_certificate": "required"}}, {"ek_root": "certificates/ek-root.der"}
+booted("good-ek-certificate", "accepted: an endorsement key with a certificate of a named authority", [], changes=EK_POLICY,
+       ek_certificate="ek-certificate", members=EK_ROOT)
+booted("ek-certificate-missing", "no certificate, where the policy demands one", ["tpm.ek"], changes=EK_POLICY, members=EK_ROOT)
+booted("ek-root-missing", "no authority is named", ["tpm.ek"], changes=EK_POLICY, ek_certificate="ek-certificate")
+for name, what in {
+    "forged": "signed by another key under the root's name", "expired": "ended before the time of the appraisal",
+    "other-key": "of another key", "usage": "for another use",
+}.items():  # fmt: skip
+    booted(f"ek-certificate-{name}", f"a certificate {what}", ["tpm.ek"], changes=EK_POLICY, members=EK_ROOT,
+           ek_certificate=f"ek-certificate-{name}")
+booted("event-log-missing", "no event log", ["tpm.event_log"], parts=without_part("event-log"), not_made=["tpm.boot_events"])
+booted("event-log-changed", "an event log with another kernel than was measured", ["tpm.event_log"],
+       parts=changed_part("event-log", lambda log: log.replace(KERNEL, sha256(b"other"))), not_made=["tpm.boot_events"])
+booted("event-log-short", "an event log without its last event", ["tpm.event_log"], not_made=["tpm.boot_events"],
+       parts=changed_part("event-log", lambda _: event_log(boot_events()[:-1])))
+booted("event-log-order", "an event log with two events in the other order", ["tpm.event_log"], not_made=["tpm.boot_events"],
+       parts=changed_part("event-log", lambda _: event_log(boot_events()[:-2] + boot_events()[:-3:-1])))
+booted("event-log-truncated", "an event log that is cut off", ["tpm.event_log"], not_made=["tpm.boot_events"],
+       parts=changed_part("event-log", lambda log: log[:-1]))
+booted("event-log-count", "an event log with an absurd count of digests", ["tpm.event_log"], not_made=["tpm.boot_events"],
+       parts=changed_part("event-log", lambda log: log.replace(le(8, 4) + le(1, 4), le(8, 4) + le(0xFFFFFFFF, 4), 1)))
+booted("event-log-bank", "an event log without the quoted bank", ["tpm.event_log"], not_made=["tpm.boot_events"],
+       parts=changed_part("event-log", lambda _: event_log(boot_events(), ((0x0C, 48),))))
+booted("boot-other-kernel", "another kernel was booted, and everything says so", ["tpm.boot_events"],
+       events=[(p, t, sha256(b"other") if d == KERNEL else d, x) for p, t, d, x in boot_events()])
+booted("boot-other-command-line", "another command line", ["tpm.boot_events"],
+       events=[(p, t, sha256(b"other") if d == OPTIONS else d, x) for p, t, d, x in boot_events()])
+booted("boot-other-initramfs", "another initramfs", ["tpm.boot_events"],
+       events=[(p, t, sha256(b"other") if d == INITRD else d, x) for p, t, d, x in boot_events()])
+booted("boot-one-more", "one more application was started", ["tpm.boot_events"],
+       events=[*boot_events(), (4, APPLICATION, sha256(b"loader"), b"device path")])
+booted("boot-image-unknown", "no image is named that could be compared", ["tpm.boot_events"], members={"boot_files": None})
+PCR4 = extend(extend(extend(bytes(32), sha256(bytes(4))), sha256(BOOT)), KERNEL)
+booted("good-pcr-by-value", "accepted: PCR 4 has one of the values of the policy", [],
+       changes={"pcrs": {"4": ["44" * 32, PCR4.hex()]}})
+booted("pcr-by-value", "PCR 4 has another value than the policy's", ["tpm.pcrs"], changes={"pcrs": {"4": "44" * 32}})
+VIOLATION = {0: 6, 1: 6000, 2: 2, 3: 1, 4: "key"}
+booted("runtime-log-missing", "no runtime log", ["runtime_log.replay"], parts=without_part("runtime-log"),
+       not_made=["runtime_log.events"])
+booted("runtime-log-short", "a runtime log without its last record", ["runtime_log.replay"], not_made=["runtime_log.events"],
+       records=[*runtime_records(), VIOLATION],
+       parts=changed_part("runtime-log", lambda _: runtime_log(runtime_records())[0]))
+booted("runtime-log-truncated", "a runtime log that is cut off", ["runtime_log.replay"], not_made=["runtime_log.events"],
+       parts=changed_part("runtime-log", lambda log: log[:-1]))
+booted("runtime-log-changed", "a time in the runtime log changed, and not its digest", ["runtime_log.replay"],
+       not_made=["runtime_log.events"],
+       parts=changed_part("runtime-log", lambda log: log.replace(cbor(5000), cbor(5001))))
+booted("runtime-log-rewritten", "another runtime log, whole in itself", ["runtime_log.replay"], not_made=["runtime_log.events"],
+       records=[*runtime_records(), {0: 9, 1: 7000, 2: 1}],
+       parts=changed_part("runtime-log", lambda _: runtime_log([*runtime_records(), {0: 9, 1: 7001, 2: 1}])[0]))
+booted("runtime-log-not-in-pcr", "PCR 15 does not have what the agent's log says", ["runtime_log.replay"],
+       quote={"digest": None}, values={15: b"\x15" * 32})
+booted("runtime-log-null", "claims without a head of the log", ["claims.runtime_log"], claim={"runtime": None},
+       not_made=["runtime_log.replay", "runtime_log.events"])
+booted("runtime-violation", "a violation is recorded, and the policy refuses it", ["runtime_log.events"],
+       records=[*runtime_records(), VIOLATION], changes={"runtime_log": {"refuse": ["violation"]}})
+booted("good-runtime-violation", "accepted: a violation is recorded, and the policy does not mind", [],
+       records=[*runtime_records(), VIOLATION])
+booted("runtime-debug-image", "the agent says that its image is a debug image", ["runtime_log.events"],
+       records=[{**runtime_records()[0], 3: 1}, runtime_records()[1]])
+booted("runtime-no-ima", "the agent says that IMA's policy is not there", ["runtime_log.events"],
+       records=[{**runtime_records()[0], 6: 2}, runtime_records()[1]])
+booted("runtime-tpm-lost", "the TPM stopped working", ["runtime_log.events"],
+       records=[*runtime_records(), {0: 10, 1: 6000, 2: "timed out"}])
+booted("runtime-other-session", "the log does not have our question", ["runtime_log.events"],
+       records=[runtime_records()[0], {0: 1, 1: 5000, 2: 1, 3: sha256(b"another")}])
+booted("ima-missing", "no measurement list", ["ima.replay"], parts=without_part("ima-log"), not_made=NO_IMA)
+booted("ima-truncated", "a measurement list that is cut off", ["ima.replay"], not_made=NO_IMA,
+       parts=changed_part("ima-log", lambda log: log[:-1]))
+booted("ima-short", "a measurement list from which an executed file was taken", ["ima.replay"], not_made=NO_IMA,
+       files_run=[TOOL], parts=changed_part("ima-log", lambda log: log[: -len(ima_entry(*TOOL)[0])]))
+booted("ima-changed", "a measurement list with another file than was executed", ["ima.replay"], not_made=NO_IMA,
+       files_run=[(sha256(b"stranger"), "/bin/stranger")], changes=ALLOW_TOOL,
+       parts=changed_part("ima-log", lambda log: log[: -len(ima_entry(b"", "/bin/stranger")[0]) - 32] + ima_entry(*TOOL)[0]))
+booted("ima-path-changed", "a measurement list with another path, and not its digest", ["ima.replay"], not_made=NO_IMA,
+       files_run=[TOOL], changes=ALLOW_TOOL, parts=changed_part("ima-log", lambda log: log.replace(b"/bin/tool", b"/bin/topl")))
+booted("ima-aggregate", "a measurement list of another boot", ["ima.boot_aggregate"], aggregate=b"\xba" * 32)
+booted("ima-stranger", "a file was executed that the policy does not list", ["ima.allowed"], files_run=[TOOL])
+booted("ima-stranger-path", "a listed file was executed from another place", ["ima.allowed"],
+       files_run=[(TOOL[0], "/tmp/tool")], changes=ALLOW_TOOL)
+booted("ima-stranger-digest", "another file was executed from a listed place", ["ima.allowed"],
+       files_run=[(sha256(b"stranger"), TOOL[1])], changes=ALLOW_TOOL)
+booted("ak-not-pinned", "another boot's AK than the policy names", ["claims.ak"], changes={"ak": "99" * 32})
+
+# ---- the SVSM's vTPM: a second report, at VMPL 0, names the EK ----------------------------------------------------------
+
+SVSM = {"vtpm": {"svsm": "required"}, "vmpl": 2}
+
+
+def svsm_field(field, value):
+    def change(given):
+        put(given["report"], field, value)
+    return change
+
+
+booted("good-svsm", "accepted: the vTPM of an SVSM", [], changes=SVSM, svsm=True)
+booted("svsm-missing", "a TPM of the host's, where the policy demands the SVSM's", ["tpm.svsm"], changes=SVSM,
+       fields={"vmpl": 2})
+booted("svsm-other-ek", "the SVSM's report names another EK", ["tpm.svsm"], changes=SVSM, svsm=True,
+       parts=in_tpm(4, flipped_byte(-1)))
+booted("svsm-manifest", "the manifest is not the one that the report is over", ["tpm.svsm"], changes=SVSM, svsm=True,
+       svsm_report=lambda given: given.update(manifest=flipped_byte(-1)(given["manifest"])))
+booted("svsm-nonce", "an SVSM's report of another time", ["tpm.svsm"], changes=SVSM, svsm=True,
+       svsm_report=svsm_field("report_data", hashlib.sha512(bytes(64) + ek_public()).digest()))
+booted("svsm-vmpl", "asked for by the guest's own level, and not by the SVSM", ["tpm.svsm"], changes=SVSM, svsm=True,
+       svsm_report=svsm_field("vmpl", 2))
+booted("svsm-own-vmpl", "our own report is of VMPL 0, where anybody could have asked for the SVSM's", ["tpm.svsm"],
+       changes={**SVSM, "vmpl": 0}, svsm=True, fields={"vmpl": 0})
+booted("svsm-other-guest", "an SVSM's report of another guest", ["tpm.svsm"], changes=SVSM, svsm=True,
+       svsm_report=svsm_field("report_id", b"\x77" * 32))
+booted("svsm-other-measurement", "an SVSM's report with another launch digest", ["tpm.svsm"], changes=SVSM, svsm=True,
+       svsm_report=svsm_field("measurement", b"\xab" * 48))
+booted("svsm-service", "an attestation of another service", ["tpm.svsm"], changes=SVSM, svsm=True,
+       svsm_report=lambda given: given.update(service="63849ebb-3d92-4670-a1ff-58f9c94b87bb"))
+booted("svsm-signature", "one bit of the SVSM's report flipped", ["tpm.svsm"], changes=SVSM, svsm=True,
+       parts=changed_part("svsm", lambda data: data.replace(b"\x2e" * 32, b"\x2e" * 31 + b"\x2f")))
 
 
 # ---- real reports of real hardware --------------------------------------------------------------------------------------
