@@ -27,7 +27,7 @@ static constexpr Command table[] = {
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
     {"policy", "make, check and explain appraisal policies", cmd_policy},
-    {"show", "print a report, certificate, list, claims or evidence", cmd_show},
+    {"show", "print a report, certificate, list, claims, evidence or log", cmd_show},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},
     {"events", "attest and verify a CVM, then print what its agent recorded", cmd_events},
     {"completion", "print a completion script for bash", cmd_completion},

@@ -31,10 +31,11 @@ expect --minimum-svn verify --min
 expect fetch certs f
 expect evidence show ev
 expect runtime-log show ru
+expect eventlog show ev
+expect quote show q
+expect --html show --ht
 expect --follow events --fo
 expect --html verify --ht
-expect inspect image i
-expect --json image diff --j
 expect --html send --ht
 expect --reference send --refe
 expect --ek-root verify --ek
