@@ -64,12 +64,23 @@ done_step "$predicted"
 
 export CVMIN_QUIET=1 # from here the steps' own lines say it all
 begin "boot"
-"$CVMIN" boot --image "$out/image.json" --name "$vm" --json >"$work/boot.json"
+"$CVMIN" boot --image "$out/image.json" --vtpm --name "$vm" --json >"$work/boot.json"
 "$CVMIN" describe "$vm" --json >"$work/vm.json"
 ark=$(field "$work/vm.json" emulated_ark)
+ek_root=$(field "$work/vm.json" vtpm.ek_root)
 [ "$(field "$work/vm.json" launch.digest_measured)" = "$predicted" ] || broken "the launch digest is not the predicted one"
-done_step "EMULATED launch, QEMU under $(field "$work/vm.json" accelerator | tr "[:lower:]" "[:upper:]"); digest as predicted"
-boot_ms=$(field "$work/vm.json" times.agent_answered)
+done_step "EMULATED launch, QEMU under $(field "$work/vm.json" accelerator | tr "[:lower:]" "[:upper:]"), a vTPM of its own; digest as predicted"
+guest_ms=$(awk -v a="$(field "$work/vm.json" times.started)" -v b="$(field "$work/vm.json" times.agent_answered)" 'BEGIN { print b - a }')
+
+# the vTPM must be one that this user's CA made, too
+policy=$work/policy.json
+python3 - policies/emulated-vtpm.json "$policy" <<'EOF'
+import json, sys
+policy = json.load(open(sys.argv[1]))
+policy["vtpm"]["ek_certificate"] = "required"
+json.dump(policy, open(sys.argv[2], "w"))
+EOF
+trusted=(--policy "$policy" --trust-emulated "$ark" --ek-root "$ek_root")
 
 begin "evidence"
 "$CVMIN" attest "$vm" --out "$work/evidence.cbor" >/dev/null
@@ -77,14 +88,14 @@ done_step "$(stat -c %s "$work/evidence.cbor") bytes"
 
 begin "verdict"
 "$CVMIN" verify "$work/evidence.cbor" --session "$work/evidence.cbor.session.json" --image "$out/image.json" \
-    --policy policies/emulated.json --trust-emulated "$ark" >"$work/verdict.txt" || { cat "$work/verdict.txt"; broken "refused"; }
+    "${trusted[@]}" >"$work/verdict.txt" || { cat "$work/verdict.txt"; broken "refused"; }
 done_step "accepted"
 cat "$work/verdict.txt"
 
 begin "secret sent, digest confirmed"
 head -c 32 /dev/urandom >"$work/secret"
 "$CVMIN" send "$vm" --secret-name demo-key --file "$work/secret" --image "$out/image.json" \
-    --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/send.json"
+    "${trusted[@]}" --json >"$work/send.json"
 [ "$(field "$work/send.json" sha256)" = "$(sha256sum "$work/secret" | cut -d' ' -f1)" ] || broken "the agent holds something else"
 done_step "sha256 $(field "$work/send.json" sha256 | cut -c1-16)... confirmed by the agent"
 
@@ -95,7 +106,7 @@ begin "relay in the middle"
 relay_pid=$!
 for _ in $(seq 100); do [ -S "$work/relay.sock" ] && break; sleep 0.05; done
 if "$CVMIN" send "$vm" --vsock-socket "$work/relay.sock" --secret-name stolen --file "$work/secret" \
-    --image "$out/image.json" --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/relay.json" 2>/dev/null; then
+    --image "$out/image.json" "${trusted[@]}" --json >"$work/relay.json" 2>/dev/null; then
     broken "the secret went to the relay"
 fi
 why=$(refused_by "$work/relay.json" binding.exporter) || broken "$why"
@@ -109,7 +120,7 @@ done_step "$why"
 begin "old evidence replayed"
 "$CVMIN" attest "$vm" --out "$work/new.cbor" >/dev/null
 if "$CVMIN" verify "$work/evidence.cbor" --session "$work/new.cbor.session.json" --image "$out/image.json" \
-    --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/replay.json"; then
+    "${trusted[@]}" --json >"$work/replay.json"; then
     broken "a replay was accepted"
 fi
 why=$(refused_by "$work/replay.json" binding.nonce) || broken "$why"
@@ -117,17 +128,17 @@ done_step "$why"
 
 begin "without --trust-emulated"
 if "$CVMIN" verify "$work/new.cbor" --session "$work/new.cbor.session.json" --image "$out/image.json" \
-    --policy policies/emulated.json --json >"$work/untrusted.json"; then
+    --policy "$policy" --ek-root "$ek_root" --json >"$work/untrusted.json"; then
     broken "an emulated root was accepted unasked"
 fi
 why=$(refused_by "$work/untrusted.json" snp.chain) || broken "$why"
 done_step "$why"
 
 begin "another command line"
-"$CVMIN" boot --image "$out/image.json" --name "$vm-cmdline" --append "$(cat "$out/cmdline") cvmin.other=1" --json >/dev/null
+"$CVMIN" boot --image "$out/image.json" --vtpm --name "$vm-cmdline" --append "$(cat "$out/cmdline") cvmin.other=1" --json >/dev/null
 "$CVMIN" attest "$vm-cmdline" --out "$work/cmdline.cbor" >/dev/null
 if "$CVMIN" verify "$work/cmdline.cbor" --session "$work/cmdline.cbor.session.json" --image "$out/image.json" \
-    --policy policies/emulated.json --trust-emulated "$ark" --json >"$work/cmdline.json"; then
+    "${trusted[@]}" --json >"$work/cmdline.json"; then
     broken "another command line was accepted"
 fi
 why=$(refused_by "$work/cmdline.json" snp.measurement) || broken "$why"
@@ -145,10 +156,10 @@ data[offset] = ord("7")
 open(sys.argv[2], "wb").write(data)
 EOF
 # The host hands OVMF the changed kernel under the page of the good one, so that the digest would still be right. The good
-# kernel comes up this way, in $boot_ms ms; that the changed one does under a page of its own is shown by the test vm_refusals.
+# kernel comes up this way, in $guest_ms ms; that the changed one does under a page of its own is shown by the test vm_refusals.
 code=0
 "$CVMIN" boot --image "$out/image.json" --name "$vm-kernel" --kernel "$work/bzImage" --hash-page from-image \
-    --timeout "$(awk -v ms="$boot_ms" 'BEGIN { t = ms * 4 / 1000; printf "%d", (t > 20 ? t : 20) }')" --json \
+    --timeout "$(awk -v ms="$guest_ms" 'BEGIN { t = ms * 4 / 1000; printf "%d", (t > 20 ? t : 20) }')" --json \
     >/dev/null 2>"$work/kernel.err" || code=$?
 [ $code = 5 ] || broken "exit $code instead of 5: $(tail -n 1 "$work/kernel.err")"
 grep -q 'stage reached: .*started' "$work/kernel.err" || broken "the guest was not even started: $(tail -n 1 "$work/kernel.err")"
@@ -158,7 +169,7 @@ begin "stop"
 "$CVMIN" stop "$vm" >/dev/null
 "$CVMIN" list --json >"$work/list.json" || broken "list failed"
 if grep -q "\"$vm" "$work/list.json"; then broken "something is left behind"; fi
-for process in qemu vsock_device supervisor; do
+for process in qemu vsock_device vtpm supervisor; do
     # ended but not yet reaped by the system's init (state Z) counts as ended
     state=$(cut -d' ' -f3 "/proc/$(field "$work/vm.json" $process.pid)/stat" 2>/dev/null || echo Z)
     [ "$state" = Z ] || broken "$process is still running"
