@@ -109,7 +109,7 @@ struct ReplayedBank {
 };
 // unsupported: the log has no such bank, or this program not its hash.
 Result<ReplayedBank> replay(const EventLog &log, TpmAlg alg);
-// Every bank that can be hashed, in the order of the log. One pass over the events.
+// Every bank that can be hashed, in the order of the log.
 std::vector<ReplayedBank> replay_all(const EventLog &log);
 
 // An event whose data are what is measured, as the specification says of its type: their digest must be the event's.
