@@ -189,11 +189,14 @@ class Judge {
             found = "no quote: type " + hex_number(attest->type, 2);
         else
             found = text(attest->selection) + (attest->safe ? "" : ", clock not safe");
-        bool good =
-            judge(CheckId::tpm_quote,
-                  attest->magic == tpm_generated_value && attest->type == tpm_st_attest_quote && exact && attest->safe,
-                  std::move(found),
-                  "a quote of " + text(wanted) + " in bank " + std::string{name(policy_.vtpm->bank)} + ", clock safe");
+        bool good = judge(
+            CheckId::tpm_quote,
+            attest->magic == tpm_generated_value && attest->type == tpm_st_attest_quote && exact && attest->safe,
+            std::move(found),
+            "a quote of " + text(wanted) +
+                (wanted.bank == policy_.vtpm->bank ? ""
+                                                   : " in the policy's bank " + std::string{name(policy_.vtpm->bank)}) +
+                ", clock safe");
 
         // a quote that anybody wrote
         const auto signature = parse_signature(tpm.signature);

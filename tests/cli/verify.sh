@@ -125,6 +125,37 @@ guest_svn_minimum {"guest_svn_minimum": 0}
 chip_id {"signing_key": ["vcek", "vlek"], "csp_id": ["CN=cloud.example"], "chip_id": ["0102030405060708"]}
 END
 
+# ---- a vTPM: evidence of a real swtpm ------------------------------------------------------------------------------------
+swtpm=$data/swtpm
+python3 -c 'import json, sys
+p = json.load(open(sys.argv[1])); p["boot_events"] = "skip"; p["vtpm"]["ek_certificate"] = "required"
+json.dump(p, open(sys.argv[2], "w"))' "$policies/emulated-vtpm.json" "$work/vtpm.json"
+measured=7489e671fec513a33de84c723454b8d207602adc57fa84405a631722955fadc2268825e64af099de78017c9608914489
+vtpm=(--session "$swtpm/evidence.cbor.session.json" --policy "$work/vtpm.json" --trust-emulated "$swtpm/ark.der"
+    --measurement "$measured" --time 2026-11-24T14:00:00Z)
+verdict 0 'ACCEPTED (EMULATED' "$swtpm/evidence.cbor" "${vtpm[@]}" --ek-root "$swtpm/ek-root.pem"
+grep -q '^Anchored in: host-run vTPM\. ' "$work/out" || complain "the table does not say what a host-run vTPM proves"
+verdict 1 'REFUSED (EMULATED' "$swtpm/evidence.cbor" "${vtpm[@]}"
+grep -q '^FAILED *tpm.ek ' "$work/out" || complain "an EK whose authority nobody named was taken"
+# PCR 10 of the quote is about one entry; one byte of the list
+sed 's/boot_aggregate/boot_aggregatf/' "$swtpm/evidence.cbor" >"$work/ima.cbor"
+verdict 1 'REFUSED (EMULATED' "$work/ima.cbor" "${vtpm[@]}" --ek-root "$swtpm/ek-root.pem"
+grep -q '^FAILED *ima.replay ' "$work/out" || complain "a changed measurement list was taken"
+# a machine without a vTPM under a policy that demands one
+verdict 1 'REFUSED (EMULATED' "$evidence" --session "$session" --policy "$policies/emulated-vtpm.json" "${root[@]}" \
+    --measurement "$good" --time 2026-06-01T12:00:00Z
+grep -q '^FAILED *tpm.quote *found no vTPM' "$work/out" || complain "a machine without a vTPM was taken"
+run 0 "$swtpm/evidence.cbor" "${vtpm[@]}" --ek-root "$swtpm/ek-root.pem" --json
+validate "$schemas/verdict.schema.json" "$work/out" || complain "a verdict about a vTPM does not follow its schema"
+json_says 'v["vtpm"]["anchor"] == "host-run vTPM" and "no trust" in v["vtpm"]["note"]'
+for change in '{"vtpm": "skip"}' '{"event_log": "skip", "boot_events": "image"}' '{"vtpm": {"bank": "sha1"}}' '{"pcrs": {"24": "00"}}'; do
+    python3 -c 'import json, sys
+p = json.load(open(sys.argv[1])); p.update(json.loads(sys.argv[2])); json.dump(p, open(sys.argv[3], "w"))' \
+        "$policies/emulated-vtpm.json" "$change" "$work/idle.json"
+    if validate "$schemas/policy.schema.json" "$work/idle.json"; then complain "the schema lets $change pass"; fi
+    refuses 3 'idle.json: ' "$evidence" --session "$session" --policy "$work/idle.json" --measurement "$good"
+done
+
 # ---- a policy that skips the launch digest, or lists it --------------------------------------------------------------
 for value in '"skip"' "[\"$good\"]" "[\"$other\"]"; do
     python3 -c 'import json, sys

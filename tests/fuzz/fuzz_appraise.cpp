@@ -42,9 +42,27 @@ static const Expectations &expectations() { // those of tests/unit/appraise_fixt
     return wanted;
 }
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
-    const Expectations &wanted = expectations();
-    const Appraisal appraisal = appraise(std::as_bytes(std::span{data, size}), wanted);
+// Those of tests/data/negative/make.py's evidence with a vTPM. The logs are outside of what the quote's signature
+// covers, so that changed ones are read.
+static const Expectations &with_vtpm() {
+    static const Expectations wanted = [] {
+        Expectations out = expectations();
+        out.emulated_ark = data_file("negative/certificates/ark.der");
+        Json json = parse_json(data_file("../../policies/emulated-vtpm.json"), "policy").value();
+        json["vtpm"]["credential"] = "skip"; // of a connection that is not there
+        json["vtpm"]["ek_certificate"] = "skip";
+        out.policy = parse_policy(as_bytes(json.dump())).value();
+        out.boot_files = {{.bank = TpmAlg::sha256,
+                           .kernel = TpmDigest{sha256(as_bytes("kernel"))},
+                           .initrd = TpmDigest{sha256(as_bytes("initramfs"))},
+                           .load_options = TpmDigest{sha256(as_bytes("load options"))}}};
+        return out;
+    }();
+    return wanted;
+}
+
+static void appraise_for(ByteView evidence, const Expectations &wanted) {
+    const Appraisal appraisal = appraise(evidence, wanted);
     const Verdict &verdict = appraisal.verdict;
     if (appraisal.accepted.has_value() != verdict.accepted() || verdict.checks().size() != check_kinds().size())
         std::abort();
@@ -60,6 +78,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     }
     if (verdict_table(appraisal, wanted).empty() || verdict_json(appraisal, wanted).dump().empty())
         std::abort();
+    if (appraisal.accepted && wanted.policy.vtpm &&
+        (appraisal.vtpm.empty() || verdict[CheckId::tpm_event_log].outcome != Outcome::passed ||
+         verdict[CheckId::runtime_log_replay].outcome != Outcome::passed ||
+         verdict[CheckId::ima_replay].outcome != Outcome::passed))
+        std::abort();
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size) {
+    const Expectations &wanted = expectations();
+    appraise_for(std::as_bytes(std::span{data, size}), wanted);
+    appraise_for(std::as_bytes(std::span{data, size}), with_vtpm());
     // the same bytes as a report by itself, with whatever follows it as its certificates
     const ByteView input = std::as_bytes(std::span{data, size});
     const std::size_t report_size = std::min(size, snp_report_size);

@@ -1,6 +1,7 @@
 // What people and other programs are shown: show's texts against known values of real files, the page's escaping, and
 // attestation results that never say more than the verdict.
 #include "tests/unit/appraise_fixture.hpp"
+#include "tests/unit/vtpm_evidence.hpp"
 
 #include "host-tools/appraise/chain.hpp"
 #include "host-tools/present/ear.hpp"
@@ -248,6 +249,63 @@ static void a_refused_verdict_is_never_affirmed(void **) {
     assert_int_equal(trust_vector(appraise({}, c.want)).instance_identity, 99);
 }
 
+// Whoever reads one of them alone must not take a TPM of the host's for more than it is.
+static void every_form_of_a_verdict_says_what_a_vtpm_proves(void **) {
+    const Bytes evidence = vtpm_evidence("good-vtpm");
+    Expectations wanted = vtpm_expectations(evidence);
+    Appraisal appraisal = appraise(evidence, wanted);
+    assert_true(appraisal.accepted.has_value() && appraisal.vtpm == "host-run vTPM");
+    assert_true(appraisal.verdict[CheckId::tpm_quote].anchor == "host-run vTPM");
+    assert_true(appraisal.verdict[CheckId::runtime_log_replay].anchor == "agent");
+    const std::string note{vtpm_note("host-run vTPM")};
+    assert_true(note.contains("they add no trust to the launch digest"));
+    assert_true(has(verdict_table(appraisal, wanted), "Anchored in: host-run vTPM. " + note));
+    const Json json = verdict_json(appraisal, wanted);
+    assert_true(json["vtpm"]["anchor"] == "host-run vTPM" && json["vtpm"]["note"] == note);
+    assert_true(has(verdict_html(appraisal, wanted), "Anchored in: host-run vTPM.</b> " + note));
+    for (const EarProfile profile : {EarProfile::ietf, EarProfile::veraison}) {
+        const Json claims = ear_claims(appraisal, wanted, profile, 1).value();
+        const Json &said = claims["submods"]["sev-snp"]
+                                 [profile == EarProfile::ietf ? "ear_verifier_claims" : "ear.veraison.policy-claims"];
+        assert_true(said["vtpm"]["anchor"] == "host-run vTPM" && said["vtpm"]["note"] == note);
+    }
+    assert_int_equal(trust_vector(appraisal).executables, 3);
+
+    // of an SVSM only when its EK is attested and the AK shown to be beside it
+    const Bytes inside = vtpm_evidence("good-svsm");
+    wanted = vtpm_expectations(inside);
+    wanted.policy.vmpl = 2;
+    wanted.policy.vtpm->svsm = true;
+    appraisal = appraise(inside, wanted);
+    assert_true(appraisal.accepted.has_value() && appraisal.vtpm == "SVSM vTPM");
+    assert_true(appraisal.verdict[CheckId::tpm_quote].anchor == "SVSM vTPM");
+    assert_true(appraisal.verdict[CheckId::tpm_svsm].anchor == "EMULATED ARK");
+    assert_int_equal(trust_vector(appraisal).executables, 2);
+    Expectations untried = wanted;
+    untried.activation = Skip{};
+    appraisal = appraise(inside, untried);
+    assert_true(appraisal.accepted.has_value() && appraisal.vtpm == "host-run vTPM");
+    assert_int_equal(trust_vector(appraisal).executables, 3);
+    wanted.policy.vtpm->svsm = false; // nobody looked
+    assert_true(appraise(inside, wanted).vtpm == "host-run vTPM");
+    untried.activation = {}; // said neither what came back nor skip
+    assert_false(appraise(inside, untried).accepted.has_value());
+
+    // where no quote was looked at nothing is said of one
+    wanted.policy.vtpm.reset();
+    wanted.policy.event_log = wanted.policy.boot_events = false;
+    wanted.policy.ima.reset();
+    appraisal = appraise(inside, wanted);
+    assert_true(appraisal.accepted.has_value() && appraisal.vtpm.empty());
+    assert_true(verdict_json(appraisal, wanted)["vtpm"].is_null());
+    assert_false(has(verdict_table(appraisal, wanted), "Anchored in"));
+    // and a report by itself has none
+    const Appraisal alone = appraise_report(parse_evidence(evidence)->report, {}, vtpm_expectations(evidence));
+    for (const CheckId id : {CheckId::tpm_quote, CheckId::claims_runtime_log})
+        assert_true(alone.verdict[id].outcome == Outcome::failed);
+    assert_true(alone.vtpm.empty());
+}
+
 static void an_emulated_root_is_never_affirmed(void **) {
     const Case c = good_case();
     const Appraisal appraisal = appraise_case(c);
@@ -323,6 +381,7 @@ int main() {
         cmocka_unit_test(the_page_escapes_what_it_is_given),
         cmocka_unit_test(an_accepted_real_report_is_affirmed),
         cmocka_unit_test(a_refused_verdict_is_never_affirmed),
+        cmocka_unit_test(every_form_of_a_verdict_says_what_a_vtpm_proves),
         cmocka_unit_test(an_emulated_root_is_never_affirmed),
         cmocka_unit_test(ear_claims_equal_the_golden_files),
         cmocka_unit_test(an_ear_carries_the_nonce_or_is_not_made),
