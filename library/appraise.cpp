@@ -5,6 +5,7 @@
 #include "common/evidence.hpp"
 #include "common/protocol.hpp"
 #include "host-tools/appraise/verdict.hpp"
+#include "library/caller.hpp"
 
 #include <cvmin/appraise.h>
 
@@ -30,7 +31,6 @@ constexpr std::string_view header_version = CVMIN_STRING(CVMIN_APPRAISE_VERSION_
     CVMIN_APPRAISE_VERSION_MINOR) "." CVMIN_STRING(CVMIN_APPRAISE_VERSION_PATCH);
 static_assert(header_version == CVMIN_VERSION);
 
-constexpr std::size_t max_options_size = 4096; // as Linux bounds its extensible structures
 constexpr std::uint32_t skips_of_reports = CVMIN_APPRAISE_SKIP_REPORT_DATA;
 constexpr std::uint32_t skips_of_evidence = CVMIN_APPRAISE_SKIP_EXPORTER | CVMIN_APPRAISE_SKIP_PEER_KEY;
 
@@ -49,27 +49,18 @@ std::unexpected<Failure> invalid(std::string text) {
 
 // ---- options --------------------------------------------------------------------------------------------------
 
-// The caller's structure in the form that this version knows.
 OrFailure<Options> read_options(const Options *given) {
-    if (!given)
+    const auto options = copy_options(given);
+    if (options)
+        return *options;
+    switch (options.error()) {
+    case OptionsProblem::null:
         return invalid("options is NULL");
-    std::size_t size; // read before anything else: only that many bytes are the caller's
-    std::memcpy(&size, given, sizeof size);
-    if (size < sizeof(Options) || size > max_options_size)
+    case OptionsProblem::size:
         return invalid("options.struct_size is not the size of a struct cvmin_appraise_options");
-    Options options;
-    std::memcpy(&options, given, sizeof options);
-    const ByteView unknown{reinterpret_cast<const std::byte *>(given) + sizeof options, size - sizeof options};
-    if (!all_zero(unknown))
+    default:
         return failure(CVMIN_APPRAISE_UNSUPPORTED, "options has members set which this version does not know");
-    return options;
-}
-
-bool absent(const cvmin_appraise_bytes &bytes) {
-    return !bytes.data;
-}
-ByteView view(const cvmin_appraise_bytes &bytes) {
-    return {static_cast<const std::byte *>(bytes.data), bytes.size};
+    }
 }
 
 struct Input {
@@ -237,11 +228,7 @@ OrFailure<Answer> appraise_for(const Options *given) {
 // ---- the boundary ---------------------------------------------------------------------------------------------
 
 int call(const Options *options, char *verdict, std::size_t *verdict_size, char *text, std::size_t text_size) noexcept {
-    const auto say = [&](int status, const char *why) {
-        if (text && text_size != 0)
-            std::snprintf(text, text_size, "%s", why);
-        return status;
-    };
+    const auto say = [&](int status, const char *why) { return cvmin::say(text, text_size, status, why); };
     if (!text && text_size != 0)
         return CVMIN_APPRAISE_INVALID_ARGUMENT;
     if (!verdict_size && verdict)

@@ -1,6 +1,7 @@
 // The C interface of common/launch.hpp. Checks what a caller in another language can get wrong, and turns results into
 // status codes and exceptions (only memory can run out) into one. It computes nothing itself.
 #include "common/launch.hpp"
+#include "library/caller.hpp"
 
 #include <cvmin/launch.h>
 
@@ -27,7 +28,6 @@ constexpr std::string_view header_version = CVMIN_STRING(CVMIN_LAUNCH_VERSION_MA
     CVMIN_LAUNCH_VERSION_MINOR) "." CVMIN_STRING(CVMIN_LAUNCH_VERSION_PATCH);
 static_assert(header_version == CVMIN_VERSION);
 
-constexpr std::size_t max_options_size = 4096;   // as Linux bounds its extensible structures
 constexpr std::size_t max_vcpu_type_length = 64; // the longest that QEMU names has 22 characters
 
 // Longer than every Error's line; only a wrong vcpu_type of the caller fills it.
@@ -83,27 +83,18 @@ template <class T> OrFailure<T> as_failure(Result<T> result) {
 
 // ---- options --------------------------------------------------------------------------------------------------
 
-// The caller's structure in the form that this version knows.
 OrFailure<Options> read_options(const Options *given) {
-    if (!given)
+    const auto options = copy_options(given);
+    if (options && options->reserved == 0)
+        return *options;
+    switch (options ? OptionsProblem::unknown : options.error()) {
+    case OptionsProblem::null:
         return invalid("options is NULL");
-    std::size_t size; // read before anything else: only that many bytes are the caller's
-    std::memcpy(&size, given, sizeof size);
-    if (size < sizeof(Options) || size > max_options_size)
+    case OptionsProblem::size:
         return invalid("options.struct_size is not the size of a struct cvmin_launch_options");
-    Options options;
-    std::memcpy(&options, given, sizeof options);
-    const ByteView unknown{reinterpret_cast<const std::byte *>(given) + sizeof options, size - sizeof options};
-    if (!all_zero(unknown) || options.reserved != 0)
+    default:
         return failure(CVMIN_LAUNCH_UNSUPPORTED, "options has members set which this version does not know");
-    return options;
-}
-
-bool absent(const cvmin_launch_bytes &bytes) {
-    return !bytes.data;
-}
-ByteView view(const cvmin_launch_bytes &bytes) {
-    return {static_cast<const std::byte *>(bytes.data), bytes.size};
+    }
 }
 
 // What the call says, checked and in our own types.
@@ -314,11 +305,7 @@ template <class Compute>
 int call(Compute compute, const Options *options, unsigned char *out, std::size_t out_size, char *text,
          std::size_t text_size) noexcept {
     constexpr std::size_t most = max_vcpus * sizeof(Sha384Digest);
-    const auto say = [&](int status, const char *why) {
-        if (text && text_size != 0)
-            std::snprintf(text, text_size, "%s", why);
-        return status;
-    };
+    const auto say = [&](int status, const char *why) { return cvmin::say(text, text_size, status, why); };
     if (!out)
         return say(CVMIN_LAUNCH_INVALID_ARGUMENT, "the output is NULL");
     if (out_size > most) // not written to: so large a buffer is more likely a wrong number
