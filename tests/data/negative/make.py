@@ -551,6 +551,11 @@ for product in ("Milan", "Genoa", "Turin"):
                 report(f"certificate-{name}", f"REPORTED_TCB has {component} {level + 1}, the certificate {level}",
                        ["snp.tcb.certificate"], {"reported_tcb": tcb(product, **{component: level + 1})},
                        product=product)
+                if level > 0:
+                    floors = {"minimum_tcb": {product: {kind: {**LEVELS[product], component: level - 1}}}}
+                    report(f"certificate-above-{name}", f"REPORTED_TCB has {component} {level - 1}, the certificate {level}",
+                           ["snp.tcb.certificate"], {"reported_tcb": tcb(product, **{component: level - 1})},
+                           product=product, changes=floors)
             else:
                 report(name, f"{kind.upper()}_TCB has {component} {level - 1}, wanted {level}", [check],
                        {f"{kind}_tcb": tcb(product, **{component: level - 1})}, product=product, changes=floors)
