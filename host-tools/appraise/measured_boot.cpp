@@ -15,10 +15,11 @@ namespace {
 
 // The list is read after the quote is made, and may have grown meanwhile.
 constexpr std::size_t max_ima_entries_after_quote = 16;
-constexpr unsigned ima_pcr = 10;               // CONFIG_IMA_MEASURE_PCR_IDX
-constexpr unsigned runtime_pcr = 15;           // the agent's (common/runtime_log.hpp)
-constexpr unsigned first_application_pcr = 16; // debug and dynamic launch: no firmware log speaks of them
-constexpr std::size_t max_named = 3;           // PCRs or files in one row; the rest is counted
+constexpr std::uint32_t firmware_and_kernel = 0xffff; // PCR 0 to 15
+constexpr unsigned ima_pcr = 10;                      // CONFIG_IMA_MEASURE_PCR_IDX
+constexpr unsigned runtime_pcr = 15;                  // the agent's (common/runtime_log.hpp)
+constexpr unsigned first_application_pcr = 16;        // debug and dynamic launch: no firmware log speaks of them
+constexpr std::size_t max_named = 3;                  // PCRs or files in one row; the rest is counted
 constexpr std::string_view boot_aggregate = "boot_aggregate";
 
 std::string pcr_list(std::uint32_t mask) {
@@ -180,8 +181,10 @@ class Judge {
         }
         // other data that the TPM signs (a key's certification, a time stamp), and a quote of fewer or of other PCRs
         // than were asked for: what is not in it may have any value
+        const std::uint32_t needed = needed_pcrs();
         const bool exact = attest->selection.size() == 1 && attest->selection[0].alg == policy_.vtpm->bank &&
-                           attest->selection[0].alg == wanted.bank && attest->selection[0].pcrs == wanted.mask;
+                           (wanted.mask & needed) == needed && attest->selection[0].alg == wanted.bank &&
+                           attest->selection[0].pcrs == wanted.mask;
         std::string found;
         if (attest->magic != tpm_generated_value)
             found = "not made by a TPM: magic " + hex_number(attest->magic, 4);
@@ -189,14 +192,16 @@ class Judge {
             found = "no quote: type " + hex_number(attest->type, 2);
         else
             found = text(attest->selection) + (attest->safe ? "" : ", clock not safe");
-        bool good = judge(
-            CheckId::tpm_quote,
-            attest->magic == tpm_generated_value && attest->type == tpm_st_attest_quote && exact && attest->safe,
-            std::move(found),
-            "a quote of " + text(wanted) +
-                (wanted.bank == policy_.vtpm->bank ? ""
-                                                   : " in the policy's bank " + std::string{name(policy_.vtpm->bank)}) +
-                ", clock safe");
+        bool good =
+            judge(CheckId::tpm_quote,
+                  attest->magic == tpm_generated_value && attest->type == tpm_st_attest_quote && exact && attest->safe,
+                  std::move(found),
+                  "a quote of " + text(wanted) +
+                      (wanted.bank == policy_.vtpm->bank && (wanted.mask & needed) == needed
+                           ? ""
+                           : ", and of what the policy looks at: " +
+                                 text(request::PcrSelection{.bank = policy_.vtpm->bank, .mask = needed})) +
+                      ", clock safe");
 
         // a quote that anybody wrote
         const auto signature = parse_signature(tpm.signature);
@@ -219,6 +224,15 @@ class Judge {
         if (whole_)
             for (const PcrValue &value : tpm.pcr_values.values)
                 out_.pcrs.emplace(value.index, TpmDigest{value.digest});
+    }
+
+    // Whoever asks for less than the policy looks at would have logs believed that no quote is about.
+    std::uint32_t needed_pcrs() const {
+        std::uint32_t needed = policy_.event_log || policy_.boot_events || policy_.ima ? firmware_and_kernel : 0;
+        if (policy_.pcrs)
+            for (const auto &[pcr, values] : *policy_.pcrs)
+                needed |= 1u << pcr;
+        return needed;
     }
 
     static std::string hex_number(std::uint64_t value, std::size_t bytes) {
@@ -469,7 +483,7 @@ Result<std::vector<BootFiles>> boot_files(ByteView kernel, ByteView initrd, std:
 std::optional<request::PcrSelection> wanted_quote(const Policy &policy) {
     if (!policy.vtpm)
         return std::nullopt;
-    request::PcrSelection out{.bank = policy.vtpm->bank, .mask = 0xffff};
+    request::PcrSelection out{.bank = policy.vtpm->bank, .mask = firmware_and_kernel};
     if (policy.pcrs)
         for (const auto &[pcr, values] : *policy.pcrs)
             out.mask |= 1u << pcr;

@@ -76,6 +76,9 @@ static void connection(const Json &entry, ByteView bytes, Expectations &wanted) 
     if (*activation == "other-keys")
         ours.ek_public[0] ^= std::byte{1};
     wanted.activation = ours;
+    if (entry.contains("pcrs"))
+        wanted.pcrs =
+            request::PcrSelection{.bank = TpmAlg::sha256, .mask = entry["pcrs"]["sha256"].get<std::uint32_t>()};
     if (entry.contains("earlier_quote")) {
         const Json &earlier = entry["earlier_quote"];
         wanted.earlier_quote = TpmEpoch{.ak_public = ours.ak_public,

@@ -869,7 +869,7 @@ def machine(records=None, events=None, files_run=(), attributes=FIXED | RESTRICT
          "digest": sha256(b"".join(pcrs[n] for n in range(16))), **(quote or {})}  # fmt: skip
     shown = {**pcrs, **(values or {})}
     if a["digest"] is None:  # the quote is about the changed values
-        a["digest"] = sha256(b"".join(shown[n] for n in range(16)))
+        a["digest"] = sha256(b"".join(shown[n] for n in range(16) if shown[n] is not None))
     attest = attest_bytes(a)
     r, s = sign_256(scalar(sign_with), attest)
     tpm = {1: attest, 2: be(0x18, 2) + be(0x0B, 2) + sized(be(r, 32)) + sized(be(s, 32)), 3: public, 4: ek_public(),
@@ -965,6 +965,12 @@ booted("quote-fewer-pcrs", "a quote that leaves out PCR 4", ["tpm.quote", "tpm.p
 booted("quote-other-pcrs", "a quote of another selection than was asked for, over the values of it", ["tpm.quote"],
        quote={"mask": 0xFF00FF}, not_made=NO_QUOTE)
 booted("quote-other-bank", "a quote of the SHA-1 bank", ["tpm.quote"], quote={"bank": 4}, not_made=NO_QUOTE)
+booted("quote-few-asked", "a quote of what the caller asked for, which is less than the policy looks at", ["tpm.quote"],
+       quote={"mask": 0x1FF, "digest": None}, values={n: None for n in range(9, 16)}, members={"pcrs": {"sha256": 0x1FF}},
+       not_made=NO_QUOTE)
+booted("good-quote-few-asked", "accepted: the same, where the policy looks at one PCR of it", [],
+       quote={"mask": 0x1FF, "digest": None}, values={n: None for n in range(9, 16)}, members={"pcrs": {"sha256": 0x1FF}},
+       changes={"event_log": "skip", "boot_events": "skip", "ima": "skip", "pcrs": {"5": extend(bytes(32), sha256(bytes(4))).hex()}})
 booted("quote-not-safe", "a quote whose clock may have gone back", ["tpm.quote"], quote={"safe": 0}, not_made=NO_QUOTE)
 booted("quote-extra-data", "a quote for another question", ["tpm.extra_data"], quote={"extra": b"\x42" * 32},
        not_made=NO_QUOTE)
