@@ -52,8 +52,10 @@ policy["ima"] = {"allowed": []}'
 policy_with everything "$everything"
 policy_with svsm "$everything
 policy['vtpm']['svsm'] = 'required'"
+# IMA's boot_aggregate is over the bank of its own hash, SHA-256
 policy_with sha384 "$everything
-policy['vtpm']['bank'] = 'sha384'"
+policy['vtpm']['bank'] = 'sha384'
+policy['ima'] = 'skip'"
 verify() { # NAME VM POLICY OPTIONS...: run NAME, verify --vm
     local name=$1 vm=$2 policy=$3
     shift 3
@@ -89,7 +91,7 @@ grep -q 'tpm.credential' "$work/verdict.html" || complain "the page of send says
 # no record of the verdict, no secret
 run unrecorded send guest --secret-name other --file "$work/secret" --image "$image" --policy "$work/everything.json" \
     --trust-emulated "$ark" --ek-root "$root" --html "$work/none/verdict.html"
-wants 4 unrecorded "nothing was sent"
+wants 3 unrecorded "nothing was sent"
 run reference send guest --secret-name second --file "$work/secret" --reference "$(dirname "$image")/reference-values.corim" \
     --policy "$CVMIN_SRC/policies/emulated.json" --trust-emulated "$ark"
 wants 0 reference
@@ -145,10 +147,15 @@ wants 1 other_bank
 outcome other_bank tpm.quote failed
 # asked for so few that the demanded facts are not in them
 verify few guest everything --ek-root "$root" --pcrs sha256:0-3
-wants 1 few
+wants 2 few "the policy wants a quote of sha256:0-15"
 verify none guest everything --ek-root "$root" --pcrs none
-wants 1 none
-outcome none tpm.quote failed
+wants 2 none "the policy wants a quote of sha256:0-15"
+run few attest guest --out "$work/few.cbor" --pcrs sha256:0-3
+wants 0 few
+run few verify "$work/few.cbor" --session "$work/few.cbor.session.json" --image "$image" --policy "$work/everything.json" \
+    --trust-emulated "$ark" --ek-root "$root" --json
+wants 1 few
+outcome few tpm.quote failed
 
 section "continuity: the same boot, later"
 verify after guest everything --ek-root "$root" --after "$work/evidence.cbor.session.json"
@@ -174,14 +181,19 @@ section "a TPM that no longer answers"
 swtpm=$(field "$work/guest.json" vtpm.pid)
 kill -STOP "$swtpm"
 start=$(date +%s)
-verify hanging guest everything --ek-root "$root" --timeout 60
-[ $(($(date +%s) - start)) -le 45 ] || complain "a TPM that hangs holds evidence up for $(($(date +%s) - start)) s"
-wants 1 hanging
-outcome hanging tpm.quote failed
-outcome hanging runtime_log.events failed tpm-lost
+verify hanging guest everything --ek-root "$root" --timeout 20
+[ $(($(date +%s) - start)) -le 30 ] || complain "a TPM that hangs held verify up for $(($(date +%s) - start)) s"
+# QEMU's virtual CPU may hang with it, when the guest gives up and QEMU asks swtpm to cancel: then nobody answers
+case $code in
+1) outcome hanging tpm.quote failed ;;
+5) ;;
+*) complain "a TPM that hangs: exit $code" ;;
+esac
 kill -CONT "$swtpm"
 verify back guest everything --ek-root "$root"
 wants 1 back # a TPM that was away is not believed again
+outcome back tpm.quote failed
+outcome back runtime_log.events failed tpm-lost
 run plain verify --vm guest --image "$image" --policy "$CVMIN_SRC/policies/emulated.json" --trust-emulated "$ark" --json
 wants 0 plain # and what does not need it goes on
 kill -KILL "$swtpm"
