@@ -96,8 +96,9 @@ static std::vector<pid_t> children() {
     // whatever of the starter's is open here is not ours to keep open: locks, the log's pipe, the report
     UniqueFd kept{::fcntl(signals.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1)};
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-        ::dup2(null, fd);
+    if (null >= 0)
+        for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+            ::dup2(null, fd);
     if (kept.get() > STDERR_FILENO + 1)
         ::close_range(STDERR_FILENO + 1, static_cast<unsigned>(kept.get()) - 1, 0);
     ::close_range(static_cast<unsigned>(kept.get()) + 1, ~0u, 0);

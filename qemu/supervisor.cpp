@@ -484,7 +484,7 @@ class Supervising {
         for (const LaunchRegion &region : launch_regions(*ovmf, firmware->size(), plan_.hash_page.has_value())) {
             Bytes contents;
             if (region.gpa + region.size == four_gib)
-                contents = std::move(*firmware);
+                contents = std::exchange(*firmware, Bytes{});
             else if (region.type == PageType::normal || region.type == PageType::zero) {
                 if (cancelled())
                     return explain(Errc::refused, "cancelled");

@@ -127,7 +127,7 @@ Explained<fs::path> find_program(const char *program, const char *package) {
         rest.remove_prefix(std::min(rest.size(), place.size() + 1));
         if (place.empty() || place.front() != '/')
             continue; // not from wherever we happen to be
-        const fs::path candidate = fs::path{place} / program;
+        fs::path candidate = fs::path{place} / program;
         std::error_code error;
         if (fs::is_regular_file(candidate, error) && ::access(candidate.c_str(), X_OK) == 0)
             return candidate;

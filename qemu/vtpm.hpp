@@ -69,8 +69,8 @@ std::vector<std::string> vtpm_argv(const Vtpm &vtpm);
 // The VM's directory for its vTPM, with the files that vtpm_setup_argv names: no configuration of the system's is used.
 Explained<void> write_vtpm_configuration(const Vtpm &vtpm, const VtpmCa &ca, const std::filesystem::path &ca_directory);
 
-// A directory that was given to keep a vTPM in: made when missing, and locked. busy: another CVM uses it; unsupported: it
-// is not ours alone, or holds something else; system.
+// A directory that was given to keep a vTPM in: made when missing, and locked. busy: another CVM uses it; unsupported:
+// it is not ours alone, or holds something else; system.
 struct KeptVtpm {
     UniqueFd lock;
     bool manufactured = false; // complete: it is used as it is
