@@ -26,7 +26,17 @@ static Explained<Bytes> read_certificate(const std::optional<std::string> &path)
         return explain(text.error(), *path);
     if (text->empty()) // would pass for none, and what was given would not be looked at
         return explain(Error{Errc::truncated, "certificate"}, *path);
-    auto der = certificate_der(*text, "certificate");
+    // Text above a certificate, as `openssl x509 -text` writes it, is for people (RFC 7468, section 2); DER begins with
+    // '0'.
+    constexpr std::string_view begin = "-----BEGIN CERTIFICATE-----";
+    std::string_view pem = as_text(*text);
+    const std::size_t first = pem.find(begin);
+    if (!pem.starts_with('0') && first != pem.npos) {
+        pem.remove_prefix(first);
+        if (pem.find(begin, begin.size()) != pem.npos) // as of KDS's cert_chain: which of them is meant, we cannot know
+            return explain(Errc::malformed, *path + ": more than one certificate; wanted one in each file");
+    }
+    auto der = certificate_der(std::as_bytes(std::span{pem}), "certificate");
     if (!der)
         return explain(der.error(), *path);
     return std::move(*der);

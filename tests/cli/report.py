@@ -137,6 +137,18 @@ vek = os.path.join(genoa, "vcek.der")
 for given in (["--vek", empty], ["--vek", vek, "--ask", empty], ["--vek", vek, "--ark", empty]):
     done = subprocess.run([cvmin, "verify", "--report", os.path.join(genoa, "report.bin"), *given, *ANY], capture_output=True, text=True)
     expect(done.returncode == 3 and "certificate ends too early" in done.stderr, f"an empty {given[-2]}: exit {done.returncode} {done.stderr}")
+# as openssl writes it for people; and several in one file, as KDS's cert_chain is
+text = os.path.join(work, "text.pem")
+subprocess.run(["openssl", "x509", "-inform", "DER", "-in", vek, "-text", "-out", text], check=True)
+code, _, bad = verify(os.path.join(genoa, "report.bin"), "--vek", text, *ANY)
+expect(code == 0, f"a certificate below its text: {sorted(bad)}")
+chain = os.path.join(work, "chain.pem")
+with open(chain, "w") as file:
+    for part in ("ask", "ark"):
+        subprocess.run(["openssl", "x509", "-inform", "DER", "-in", os.path.join(roots, f"{part}_genoa.der")], check=True, stdout=file)
+done = subprocess.run([cvmin, "verify", "--report", os.path.join(genoa, "report.bin"), "--vek", vek, "--ask", chain, *ANY],
+                      capture_output=True, text=True)
+expect(done.returncode == 3 and "more than one certificate" in done.stderr, f"two certificates: exit {done.returncode} {done.stderr}")
 # a revocation list for a chain of a VLEK
 negative = os.path.join(data, "negative")
 entries = {entry["name"]: entry for entry in json.load(open(os.path.join(negative, "index.json")))["entries"]}
