@@ -50,6 +50,7 @@ int cmd_keygen(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+int cmd_reproduce(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_sign(int argc, char **argv);

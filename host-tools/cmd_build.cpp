@@ -1,6 +1,7 @@
 // cvmin build: options, progress, the result's path. The recipe is image/build.hpp's.
 #include "host-tools/base/os.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/image_output.hpp"
 #include "host-tools/reference.hpp"
 #include "image/build.hpp"
 
@@ -26,9 +27,9 @@ static unsigned default_jobs() {
     return std::max(1u, std::thread::hardware_concurrency());
 }
 
-static int report_failure(const BuildFailure &failure) {
+int report_build_failure(const char *command, const BuildFailure &failure) {
     if (failure.signal != 0) {
-        report_error("build", Exit::system_failure, "interrupted; nothing was changed");
+        report_error(command, Exit::system_failure, "interrupted; nothing was changed");
         std::signal(failure.signal, SIG_DFL);
         std::raise(failure.signal); // whoever waits for us learns of the signal
         return Exit::system_failure;
@@ -39,9 +40,9 @@ static int report_failure(const BuildFailure &failure) {
     if (!failure.log.empty())
         std::fprintf(stderr, "%s\n", failure.log.c_str());
     if (failure.error.code == Errc::usage || (failure.error.code == Errc::system && failure.error.detail == 0))
-        return report_error("build", static_cast<Exit>(exit_code(failure.error.code)),
+        return report_error(command, static_cast<Exit>(exit_code(failure.error.code)),
                             failure.log.empty() ? failure.subject : failure.subject + " failed");
-    return report_error("build", failure.error, failure.subject);
+    return report_error(command, failure.error, failure.subject);
 }
 
 static Explained<void> sign_reference_values(const std::filesystem::path &out, const P384PrivateKey &key,
@@ -67,13 +68,14 @@ int cmd_build(int argc, char **argv) {
         "Example: ./dev cvmin build --out out\n"
         "The kernel is built once per configuration (some minutes); a changed agent makes a new image in seconds.");
     std::string out, source, work, corim_key, corim_signer;
-    bool debug = false, json = false;
+    bool debug = false, rebuild_kernel = false, json = false;
     unsigned jobs = default_jobs();
     app.add_option("--out", out, "directory of the image; replaced as a whole (default: out, or out-debug)");
     app.add_option("--source", source, "work tree of cvmin (default: $CVMIN_SRC, or the current directory)");
     app.add_option("--work", work,
                    "directory for intermediate files (default: the cache, so that they are used again)");
     app.add_flag("--debug", debug, "build the debug image: console on, another launch digest");
+    app.add_flag("--rebuild-kernel", rebuild_kernel, "build the kernel again, whatever the cache has (some minutes)");
     app.add_option("-j,--jobs", jobs, "parallel jobs (default: $CVMIN_JOBS, or the number of cores)")
         ->check(CLI::Range(1, 1024));
     app.add_option("--corim-key", corim_key,
@@ -97,6 +99,7 @@ int cmd_build(int argc, char **argv) {
         options.work = std::filesystem::absolute(work, error);
     options.sysroot = from_environment("CVMIN_SYSROOT");
     options.debug = debug;
+    options.rebuild_kernel = rebuild_kernel;
     options.jobs = jobs;
 
     P384PrivateKey key;
@@ -106,7 +109,7 @@ int cmd_build(int argc, char **argv) {
 
     const auto built = build_image(options, [](std::string_view text) { note(text); });
     if (!built)
-        return report_failure(built.error());
+        return report_build_failure("build", built.error());
     if (!corim_key.empty())
         if (const auto done = sign_reference_values(options.out, key, corim_signer); !done)
             return report_error("build", done.error());

@@ -13,6 +13,7 @@ namespace cvmin {
 static constexpr Command table[] = {
     {"build", "build the CVM image reproducibly and write image.json", cmd_build},
     {"image", "show what is in an image and why, and why two are not the same", cmd_image},
+    {"reproduce", "build a recorded image again, and compare every byte", cmd_reproduce},
     {"measure", "predict the launch digest that the AMD-SP will report", cmd_measure},
     {"explain", "say why a launch digest is not the predicted one", cmd_explain},
     {"keygen", "make a P-384 key that signs images or releases", cmd_keygen},

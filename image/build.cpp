@@ -166,6 +166,66 @@ template <class T> static BuildResult<T> named(Result<T> result, const fs::path 
         return std::move(*result);
 }
 
+// Lines "sha256 size path ..." of a lock.
+static BuildResult<void> add_lock_lines(Json &inputs, const fs::path &lock) {
+    const auto text = named(read_file(lock, max_recipe_file_size), lock);
+    if (!text)
+        return std::unexpected(text.error());
+    for (const std::string_view line : meaningful_lines(as_text(*text))) {
+        const auto words = words_of(line);
+        if (words.size() < 3 || !parse_hex_exactly<32>(words[0], "lock") || words[1].size() > 12 ||
+            !std::ranges::all_of(words[1], [](char c) { return c >= '0' && c <= '9'; }))
+            return failure({Errc::malformed, "lock"}, lock);
+        inputs.push_back({{"kind", "source"},
+                          {"name", fs::path{words[2]}.filename()},
+                          {"sha256", words[0]},
+                          {"size", std::stoull(words[1])}});
+    }
+    return {};
+}
+
+std::expected<Json, BuildFailure> recipe_inputs(const fs::path &source, bool debug) {
+    Json inputs = Json::array();
+    if (auto done = add_lock_lines(inputs, source / "toolchain/sources.lock"); !done)
+        return std::unexpected(done.error());
+    std::vector<std::pair<const char *, fs::path>> files{
+        {"toolchain", "toolchain/debs.lock"},
+        {"toolchain", "toolchain/sysroot.sh"},
+        {"toolchain", "toolchain/guest.cmake"},
+        {"toolchain", "toolchain/mbedtls/config-guest.h"},
+        {"recipe", "image/kernel.config"},
+        {"recipe", "image/kernel.sh"},
+        {"recipe", "image/kernel_options.sh"},
+        {"recipe", "toolchain/licences"},
+        {"recipe", debug ? "image/cmdline.debug" : "image/cmdline"},
+        {"recipe", "image/firmware.pin"},
+    };
+    std::set<fs::path> patches;
+    std::error_code error;
+    for (fs::directory_iterator at{source / "image/patches", error}; !error && at != fs::directory_iterator{};
+         at.increment(error))
+        if (at->path().extension() == ".patch")
+            patches.insert("image/patches" / at->path().filename());
+    if (error)
+        return failure({Errc::system, "patches", static_cast<std::uint64_t>(error.value())}, source / "image/patches");
+    for (const fs::path &patch : patches)
+        files.emplace_back("recipe", patch);
+    for (const auto &[kind, name] : files) {
+        const auto bytes = named(read_file(source / name, max_recipe_file_size), source / name);
+        if (!bytes)
+            return std::unexpected(bytes.error());
+        inputs.push_back({{"kind", kind}, {"name", name}, {"sha256", hex(sha256(*bytes))}, {"size", bytes->size()}});
+    }
+    const auto tree = digest_tree(source, {"agent-min", "common", "CMakeLists.txt"});
+    if (!tree)
+        return failure(tree.error(), "agent-min, common");
+    inputs.push_back({{"kind", "tree"},
+                      {"name", "agent-min common CMakeLists.txt"},
+                      {"sha256", hex(tree->sha256)},
+                      {"size", tree->size}});
+    return inputs;
+}
+
 // Two builds of one tree share its objects and must take turns.
 static BuildResult<UniqueFd> take_lock(const fs::path &path, const Interrupts &interrupts,
                                        const BuildProgress &progress) {
@@ -374,7 +434,15 @@ class Build {
     }
 
     BuildResult<void> kernel() {
-        const auto made = run_script("image/kernel.sh", {"-j", std::to_string(options_.jobs)});
+        std::vector<std::string> arguments{"-j", std::to_string(options_.jobs)};
+        if (options_.rebuild_kernel) {
+            const fs::path target =
+                fs::path{work_}.concat("-kernel"); // kernel.sh makes it, and wants that there is none
+            std::error_code ignored;
+            fs::remove_all(target, ignored);
+            arguments.insert(arguments.end(), {"--out", target});
+        }
+        const auto made = run_script("image/kernel.sh", std::move(arguments));
         if (!made)
             return std::unexpected(made.error());
         const fs::path &path = *made;
@@ -583,70 +651,16 @@ class Build {
         return {};
     }
 
-    // Lines "sha256 size path ..." of a lock.
-    BuildResult<void> add_lock_lines(const fs::path &lock) {
-        auto text = read_source(lock);
-        if (!text)
-            return std::unexpected(text.error());
-        for (const std::string_view line : meaningful_lines(as_text(*text))) {
-            const auto words = words_of(line);
-            if (words.size() < 3 || !parse_hex_exactly<32>(words[0], "lock") || words[1].size() > 12 ||
-                !std::ranges::all_of(words[1], [](char c) { return c >= '0' && c <= '9'; }))
-                return failure({Errc::malformed, "lock"}, options_.source / lock);
-            built_.manifest.inputs.push_back({{"kind", "source"},
-                                              {"name", fs::path{words[2]}.filename()},
-                                              {"sha256", words[0]},
-                                              {"size", std::stoull(words[1])}});
-        }
-        return {};
-    }
-    void add_input(std::string_view kind, std::string name, ByteView bytes) {
-        built_.manifest.inputs.push_back(
-            {{"kind", kind}, {"name", std::move(name)}, {"sha256", hex(sha256(bytes))}, {"size", bytes.size()}});
-    }
-
     // Everything that decides a byte of the image, by digest.
     BuildResult<void> inputs() {
-        built_.manifest.inputs = Json::array();
-        if (auto done = add_lock_lines("toolchain/sources.lock"); !done)
-            return done;
-        std::vector<std::pair<const char *, fs::path>> files{
-            {"toolchain", "toolchain/debs.lock"},
-            {"toolchain", "toolchain/sysroot.sh"},
-            {"toolchain", "toolchain/guest.cmake"},
-            {"toolchain", "toolchain/mbedtls/config-guest.h"},
-            {"recipe", "image/kernel.config"},
-            {"recipe", "image/kernel.sh"},
-            {"recipe", "image/kernel_options.sh"},
-            {"recipe", "toolchain/licences"},
-            {"recipe", options_.debug ? "image/cmdline.debug" : "image/cmdline"},
-            {"recipe", "image/firmware.pin"},
-        };
-        std::set<fs::path> patches;
-        std::error_code error;
-        for (fs::directory_iterator at{options_.source / "image/patches", error};
-             !error && at != fs::directory_iterator{}; at.increment(error))
-            if (at->path().extension() == ".patch")
-                patches.insert("image/patches" / at->path().filename());
-        if (error)
-            return failure({Errc::system, "patches", static_cast<std::uint64_t>(error.value())},
-                           options_.source / "image/patches");
-        for (const fs::path &patch : patches)
-            files.emplace_back("recipe", patch);
-        for (const auto &[kind, name] : files) {
-            auto bytes = read_source(name);
-            if (!bytes)
-                return std::unexpected(bytes.error());
-            add_input(kind, name, *bytes);
-        }
-        add_input("recipe", "resolved kernel configuration", kernel_config_);
-        const auto tree = digest_tree(options_.source, {"agent-min", "common", "CMakeLists.txt"});
-        if (!tree)
-            return failure(tree.error(), "agent-min, common");
-        built_.manifest.inputs.push_back({{"kind", "tree"},
-                                          {"name", "agent-min common CMakeLists.txt"},
-                                          {"sha256", hex(tree->sha256)},
-                                          {"size", tree->size}});
+        auto recorded = recipe_inputs(options_.source, options_.debug);
+        if (!recorded)
+            return std::unexpected(recorded.error());
+        built_.manifest.inputs = std::move(*recorded);
+        built_.manifest.inputs.push_back({{"kind", "recipe"},
+                                          {"name", resolved_configuration_input},
+                                          {"sha256", hex(sha256(kernel_config_))},
+                                          {"size", kernel_config_.size()}});
         return {};
     }
 

@@ -24,6 +24,7 @@ struct BuildOptions {
     std::filesystem::path work;    // empty: in the cache, so that the next build compiles only what changed
     std::filesystem::path sysroot; // $CVMIN_SYSROOT
     bool debug = false;
+    bool rebuild_kernel = false; // whatever the cache has, which stays as it is
     unsigned jobs = 1;
 };
 
@@ -50,6 +51,11 @@ struct BuildFailure {
 using BuildProgress = std::function<void(std::string_view)>;
 // Nothing but caches is changed unless it succeeds.
 std::expected<Built, BuildFailure> build_image(const BuildOptions &options, const BuildProgress &progress);
+
+// Everything in a work tree that decides a byte of an image, as `inputs` of its image.json; but for the last of these,
+// the resolved kernel configuration, which is known when the kernel has been built.
+std::expected<Json, BuildFailure> recipe_inputs(const std::filesystem::path &source, bool debug);
+inline constexpr const char *resolved_configuration_input = "resolved kernel configuration";
 
 // ---- its parts, for tests ----
 

@@ -42,6 +42,7 @@ expect --ek-root verify --ek
 expect --after verify --af
 expect --pcrs attest --pc
 expect inspect image i
+expect --vary reproduce --v
 expect --json image diff --j
 expect --chip-id certs fetch --ch
 expect --expires certs bundle --e

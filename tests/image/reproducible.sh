@@ -1,25 +1,82 @@
 #!/usr/bin/env bash
-# The same sources give the same bytes. Agent, initramfs, reference values and image.json: two builds in directories of different
-# names with different jobs, umask, time zone and locale. Kernel: a second build in another directory with another number of
+# The same sources give the same bytes. Agent, initramfs, reference values and image.json: a build, and one by `cvmin reproduce` with
+# everything varied that can be; compared by cmp(1), too. Kernel: a second build in another directory with another number of
 # jobs; since that takes minutes, success is remembered per kernel key and kernel bytes.
 # shellcheck source=tests/image/lib.sh
 . "$CVMIN_SRC/tests/image/lib.sh"
 export CCACHE_DISABLE=1
 
 copy_source "$work/a"
-b=$work/another-directory/with-a-longer+name/b
-mkdir -p "${b%/b}"
-cp -r "$work/a" "$b"
-(umask 077 && TZ=Asia/Kolkata LC_ALL=C "$CVMIN" build --source "$work/a" --out "$work/a/out" --work "$work/a/work" -j 1) >/dev/null
-(umask 000 && TZ=America/Lima LC_ALL=C.UTF-8 "$CVMIN" build --source "$b" --out "$b/out" --work "$b/work" -j 3) >/dev/null
+vary=path,jobs,umask,locale,time,hostname,fs-order
+# an ordinary user has one user id in the root, and no other to build as
+if [ "${CVMIN_UID:-0}" = 0 ]; then vary+=,user; else echo "note: user was not varied: that takes root"; fi
+"$CVMIN" build --source "$work/a" --out "$work/a/out" --work "$work/a/work" -j 1 >/dev/null
+expect 0 "$CVMIN" reproduce "$work/a/out" --source "$work/a" --work "$work" --cached-kernel --vary $vary -j 1 --out "$work/b/out"
+grep -q '^same: ' "$work/stdout" || broken "reproduce does not say that it is the same"
+b=$work/b
 for file in bzImage initrd.zst cmdline OVMF.fd agent reference-values.json reference-values.corim audit.json image.json; do
     same "$work/a/out/$file" "$b/out/$file"
 done
 modes() { (cd "$1" && stat -c '%a %n' . ./* | sort); }
 [ "$(modes "$work/a/out")" = "$(modes "$b/out")" ] || broken "modes differ: $(modes "$work/a/out") $(modes "$b/out")"
 [ "$(modes "$work/a/out" | wc -l)" = 10 ] || broken "not nine files and their directory: $(modes "$work/a/out")"
-! grep -qaF "$work" "$work"/a/out/* || broken "the path of the build is in the image"
-echo "agent, initramfs, reference values, image.json: same bytes"
+! grep -qaF "$work" "$work"/a/out/* "$b"/out/* || broken "the path of the build is in the image"
+echo "agent, initramfs, reference values, image.json: same bytes; varied: $vary"
+
+# a recorded image in which one byte of the agent's code is another: built again it is not the same, and the place is named
+read -r text_at < <(readelf -SW "$work/a/out/agent" | sed -nE 's/^ *\[ *[0-9]+\] \.text +[A-Z]+ +[0-9a-f]+ ([0-9a-f]+) .*/\1/p')
+python3 - "$work/a/out" "$work/other" $((0x$text_at + 0x99)) <<'PY'
+import hashlib, json, shutil, subprocess, sys
+source, target, at = sys.argv[1:]
+shutil.copytree(source, target)
+run = lambda data, *options: subprocess.run(["zstd", "-q", "-c", *options], input=data, capture_output=True, check=True).stdout
+agent = open(source + "/agent", "rb").read()
+archive = run(open(source + "/initrd.zst", "rb").read(), "-d")
+assert archive.count(agent) == 1
+place = archive.index(agent) + int(at)
+initrd = run(archive[:place] + bytes([archive[place] ^ 1]) + archive[place + 1:], "-19")
+open(target + "/initrd.zst", "wb").write(initrd)
+image = json.load(open(source + "/image.json"))
+digest = hashlib.sha256(initrd).hexdigest()
+image["files"]["initrd"].update(sha256=digest, size=len(initrd))
+image["hashes"]["initrd"] = digest
+json.dump(image, open(target + "/image.json", "w"))
+PY
+expect 1 "$CVMIN" reproduce "$work/other" --source "$work/a" --work "$work" --cached-kernel -j 2
+one_error "first initrd: init: .text, first at byte 0x99: "
+[ -z "$(find "$work" -maxdepth 1 -name 'cvmin-reproduce-*')" ] || broken "reproduce leaves directories behind"
+
+# what is not the recorded tree, source or image is refused before anything is built
+refuses() { # STATUS TEXT ARGS...
+    expect "$1" timeout 20 "$CVMIN" reproduce --source "$work/a" --cached-kernel "${@:3}"
+    one_error "$2"
+    [ ! -s "$work/stdout" ] || broken "reproduce prints something: ${*:3}"
+}
+refuses 3 "none/image.json: file is missing" "$work/none/image.json"
+refuses 3 "is not well-formed" "$work/a/CMakeLists.txt"
+refuses 2 "is there already" "$work/a/out" --out "$work/a/out"
+expect 2 "$CVMIN" reproduce "$work/a/out" --vary path,weather
+expect 2 "$CVMIN" reproduce
+mkdir -p "$work/cache/dl"
+status=0
+CVMIN_CACHE=$work/cache "$CVMIN" reproduce --source "$work/a" "$work/a/out" --cached-kernel >/dev/null 2>"$work/stderr" || status=$?
+[ $status = 3 ] || broken "sources are missing: exit $status"
+one_error "ovmf-amdsev_"
+while read -r digest _ path _; do
+    [[ $digest == \#* ]] || ln -s "$CVMIN_CACHE/dl/$digest" "$work/cache/dl/$digest"
+    case $path in *tinycbor*) rm "$work/cache/dl/$digest" && echo other >"$work/cache/dl/$digest" ;; esac
+done <"$work/a/toolchain/sources.lock"
+status=0
+CVMIN_CACHE=$work/cache "$CVMIN" reproduce --source "$work/a" "$work/a/out" --cached-kernel >/dev/null 2>"$work/stderr" || status=$?
+[ $status = 3 ] || broken "another source: exit $status"
+one_error "is not tinycbor_"
+echo '// more' >>"$work/a/common/bytes.hpp"
+refuses 3 "first: tree agent-min common CMakeLists.txt: " "$work/a/out"
+echo '# more' >>"$work/a/image/kernel.config"
+refuses 3 "first: recipe image/kernel.config: " "$work/a/out"
+sed -i '/tinycbor/s/^..../abcd/' "$work/a/toolchain/sources.lock"
+refuses 3 "first: source tinycbor_" "$work/a/out"
+echo "reproduce: names the byte, or what is not the recorded tree"
 
 kernel=$CVMIN_CACHE/kernel-$("$CVMIN_SRC/image/kernel.sh" --key)
 same "$kernel/bzImage" "$work/a/out/bzImage"
