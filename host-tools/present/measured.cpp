@@ -290,7 +290,7 @@ Result<std::vector<Item>> show_ima(ByteView bytes, const ShowOptions &) {
             const auto replayed = replay_ima(log, alg, pcr);
             if (!replayed) {
                 out.push_back(text_item("REPLAY", "none: entry " + std::to_string(replayed.error().detail) +
-                                                    " has not the digest of its data"));
+                                                      " has not the digest of its data"));
                 return out;
             }
             of_bank.json[std::to_string(pcr)] = hex(replayed->hashed.view());
