@@ -81,18 +81,10 @@ std::string pcrs_text(const PcrSelection &pcrs) {
     return out;
 }
 
-static bool covers(const std::optional<PcrSelection> &given, const PcrSelection &least) {
-    return given && given->bank == least.bank && (given->mask & least.mask) == least.mask;
-}
-
 Explained<std::optional<PcrSelection>> wanted_pcrs(const TpmArgs &args, const Policy &policy) {
-    const auto least = wanted_quote(policy);
-    if (!args.pcrs)
-        return least;
-    CVMIN_TRY(given, parse_pcrs(*args.pcrs));
-    if (least && !covers(given, *least))
-        return explain(Errc::usage, "--pcrs: the policy wants a quote of " + pcrs_text(*least));
-    return given;
+    if (args.pcrs)
+        return parse_pcrs(*args.pcrs);
+    return wanted_quote(policy);
 }
 
 Explained<EkAuthorities> read_ek_roots(const std::vector<std::string> &files) {
@@ -157,7 +149,6 @@ Explained<TpmReferences> read_tpm_references(const TpmArgs &args, const Policy &
             return explain(files.error(), image);
         out.boot_files = std::move(*files);
     }
-    out.least = wanted_quote(policy);
     return out;
 }
 
@@ -166,9 +157,6 @@ void want_tpm(Expectations &wanted, TpmReferences references) {
     if (references.earlier_quote)
         wanted.earlier_quote = references.earlier_quote;
     wanted.boot_files = std::move(references.boot_files);
-    // else PCRs that nobody asked for would be ones that nobody misses
-    if (references.least && !covers(wanted.pcrs, *references.least))
-        wanted.pcrs = references.least;
 }
 
 } // namespace cvmin

@@ -29,8 +29,8 @@ void add_tpm_options(CLI::App &app, TpmArgs &args); // --pcrs, --ek-root, --afte
 Explained<std::optional<PcrSelection>> parse_pcrs(const std::string &text);
 std::string pcrs_text(const PcrSelection &pcrs); // "sha256:0,4,8-9"
 
-// What to ask the agent for: --pcrs, else what the policy wants quoted (wanted_quote). usage: --pcrs, also when it
-// leaves something out that the policy wants.
+// What to ask the agent for: --pcrs, else what the policy wants quoted (wanted_quote). That it is enough for the policy
+// is appraise()'s to see. usage: --pcrs.
 Explained<std::optional<PcrSelection>> wanted_pcrs(const TpmArgs &args, const Policy &policy);
 
 // --ek-root: all files. The errors of read_file and EkAuthorities::add.
@@ -48,12 +48,10 @@ struct TpmReferences {
     EkAuthorities ek_authorities;
     std::optional<TpmEpoch> earlier_quote;
     std::vector<BootFiles> boot_files;
-    std::optional<PcrSelection> least; // what the policy wants quoted
 };
 // --ek-root, --after, and of `image` (image.json; empty: there is none) its boot files, where the policy looks at them.
 // The errors of read_ek_roots, read_epoch and image_boot_files.
 Explained<TpmReferences> read_tpm_references(const TpmArgs &args, const Policy &policy, const std::string &image);
-// After `wanted.pcrs` is set: of a quote that was asked of less than the policy wants, what the policy wants is wanted.
 void want_tpm(Expectations &wanted, TpmReferences references);
 
 } // namespace cvmin

@@ -147,9 +147,11 @@ wants 1 other_bank
 outcome other_bank tpm.quote failed
 # asked for so few that the demanded facts are not in them
 verify few guest everything --ek-root "$root" --pcrs sha256:0-3
-wants 2 few "the policy wants a quote of sha256:0-15"
+wants 1 few
+outcome few tpm.quote failed
 verify none guest everything --ek-root "$root" --pcrs none
-wants 2 none "the policy wants a quote of sha256:0-15"
+wants 1 none
+outcome none tpm.quote failed
 run few attest guest --out "$work/few.cbor" --pcrs sha256:0-3
 wants 0 few
 run few verify "$work/few.cbor" --session "$work/few.cbor.session.json" --image "$image" --policy "$work/everything.json" \
