@@ -285,7 +285,8 @@ Result<std::vector<Item>> show_ima(ByteView bytes, const ShowOptions &) {
     Item pcrs{"PCRS", "as these entries make them", Json::object(), {}};
     Item padded{"PCRS_BEFORE_LINUX_5_8", "SHA-1 digests, with zeros after them", Json::object(), {}};
     for (const TpmAlg alg : {TpmAlg::sha1, TpmAlg::sha256, TpmAlg::sha384, TpmAlg::sha512}) {
-        Item of_bank{std::string{name(alg)}, "", Json::object(), {}}, of_padded = of_bank;
+        const std::string bank{name(alg)};
+        Item of_bank{bank, "", Json::object(), {}}, of_padded{bank, "", Json::object(), {}};
         for (const unsigned pcr : used) {
             const auto replayed = replay_ima(log, alg, pcr);
             if (!replayed) {
@@ -298,11 +299,11 @@ Result<std::vector<Item>> show_ima(ByteView bytes, const ShowOptions &) {
             of_padded.json[std::to_string(pcr)] = hex(replayed->padded.view());
             of_padded.items.push_back(hex_item(std::to_string(pcr), replayed->padded.view()));
         }
-        pcrs.json[of_bank.name] = of_bank.json;
+        pcrs.json[bank] = of_bank.json;
         pcrs.items.push_back(std::move(of_bank));
         if (alg == TpmAlg::sha1)
             continue; // the same
-        padded.json[of_padded.name] = of_padded.json;
+        padded.json[bank] = of_padded.json;
         padded.items.push_back(std::move(of_padded));
     }
     out.push_back(std::move(pcrs));

@@ -91,9 +91,10 @@ std::string chart(const std::vector<Row> &rows) {
                       "\" role=\"img\" aria-label=\"events in their order, a line for each PCR or kind\">\n";
     for (std::size_t i = 0; i < lanes.size(); ++i) {
         const std::string y = std::to_string(i * height + 16);
-        out += "<text x=\"0\" y=\"" + std::to_string(i * height + 20) + "\">" + escaped(lanes[i]) +
-               "</text><line x1=\"" + std::to_string(left) + "\" x2=\"" + std::to_string(width) + "\" y1=\"" + y +
-               "\" y2=\"" + y + "\"/>\n";
+        out += "<text x=\"0\" y=\"" + std::to_string(i * height + 20) + "\">" + escaped(lanes[i]) + "</text>";
+        out += "<line x1=\"" + std::to_string(left) + "\" x2=\"" + std::to_string(width) + "\" y1=\"";
+        out += y + "\" y2=\"";
+        out += y + "\"/>\n";
     }
     const std::size_t shown = std::min(rows.size(), max_dots);
     for (std::size_t i = 0; i < shown; ++i) {
@@ -132,6 +133,7 @@ std::string timeline_html(std::string_view kind, std::string_view file, const st
             continue;
         }
         std::vector<Row> rows;
+        rows.reserve(item.items.size());
         for (const Item &each : item.items)
             rows.push_back(row_of(each));
         out += "<div class=\"scroll\">" + chart(rows) + "</div><ol class=\"events\">\n";
