@@ -282,7 +282,7 @@ int report(const Args &args, const ImageComparison &comparison, bool options_kno
     }
     if (comparison.same_bytes)
         return Exit::ok;
-    if (const Difference *first = first_output_difference(comparison); first != nullptr)
+    if (const ImageDifference *first = first_output_difference(comparison); first != nullptr)
         report_error(command, Exit::rejected,
                      "not the recorded bytes; recorded | built, first " + difference_text(*first));
     offer_diffoscope(args);

@@ -6,7 +6,7 @@
 
 namespace cvmin {
 
-std::string difference_text(const Difference &difference) {
+std::string difference_text(const ImageDifference &difference) {
     std::string text = path_text(difference);
     if (difference.offset) {
         char at[40];
@@ -32,7 +32,7 @@ void print_comparison(const ImageComparison &comparison, bool options_known) {
     }
     for (const bool measured : {false, true}) {
         bool first = true;
-        for (const Difference &difference : comparison.differences)
+        for (const ImageDifference &difference : comparison.differences)
             if (difference.measured == measured) {
                 if (first)
                     std::printf("\n%s, first | second:\n", measured ? "measured" : "not measured");
@@ -50,7 +50,7 @@ Json comparison_json(const ImageComparison &comparison, bool options_known) {
     Json differences = Json::array(), measured = Json::array();
     for (const std::string &one : comparison.measured)
         measured.push_back(one);
-    for (const Difference &difference : comparison.differences) {
+    for (const ImageDifference &difference : comparison.differences) {
         Json path = Json::array();
         for (const std::string &one : difference.path)
             path.push_back(one);

@@ -11,7 +11,7 @@ namespace cvmin {
 void print_comparison(const ImageComparison &comparison, bool options_known);
 Json comparison_json(const ImageComparison &comparison, bool options_known);
 // "initrd: init: .text, first at byte 0x1f3: 4889e5... and 4889c7..."
-std::string difference_text(const Difference &difference);
+std::string difference_text(const ImageDifference &difference);
 
 // Error line and exit code; dies of the signal that interrupted the build. cmd_build.cpp.
 int report_build_failure(const char *command, const BuildFailure &failure);

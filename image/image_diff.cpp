@@ -97,7 +97,7 @@ static std::string excerpt(ByteView bytes, std::size_t at) {
     return hex(bytes.subspan(at, std::min(shown, bytes.size() - at))) + (bytes.size() - at > shown ? "..." : "");
 }
 
-std::string path_text(const Difference &difference) {
+std::string path_text(const ImageDifference &difference) {
     std::string text;
     for (const std::string &one : difference.path)
         text += (text.empty() ? "" : ": ") + one;
@@ -111,7 +111,7 @@ class Comparer {
     ImageComparison result;
 
     using Path = std::vector<std::string>;
-    void add(Difference difference) {
+    void add(ImageDifference difference) {
         if (result.differences.size() == max_differences)
             ++result.left_out;
         else
@@ -395,8 +395,8 @@ ImageComparison compare_images(const LoadedImage &a, const LoadedImage &b) {
     return result;
 }
 
-const Difference *first_output_difference(const ImageComparison &comparison) {
-    for (const Difference &difference : comparison.differences)
+const ImageDifference *first_output_difference(const ImageComparison &comparison) {
+    for (const ImageDifference &difference : comparison.differences)
         if (difference.measured)
             return &difference;
     return comparison.differences.empty() ? nullptr : &comparison.differences.back();

@@ -37,7 +37,7 @@ struct InitramfsFile {
 // malformed, truncated, trailing, too_large: as decompress_zstd and read_newc, which name the layer.
 Result<std::vector<InitramfsFile>> list_initramfs(ByteView initrd);
 
-struct Difference {
+struct ImageDifference {
     // From the outside in: {"initrd", "init", ".text"}, {"kernel", "vmlinux", ".rodata"}, {"command line", "quiet"},
     // {"kernel option", "CONFIG_SMP"}, {"input", "recipe", "image/cmdline"}.
     std::vector<std::string> path;
@@ -45,18 +45,18 @@ struct Difference {
     std::optional<std::size_t> offset; // of the first byte that differs, in the innermost thing that has bytes
     bool measured = false;             // part of what decides the launch digest
 };
-std::string path_text(const Difference &difference); // joined by ": "
+std::string path_text(const ImageDifference &difference); // joined by ": "
 
 struct ImageComparison {
-    std::vector<Difference> differences; // causes first: inputs, options, parameters; then outputs in launch order
-    std::size_t left_out = 0;            // more than max_differences
-    bool same_bytes = false;             // image.json and every file
-    std::vector<std::string> measured;   // which of firmware, kernel, initrd, command line, guest features differ
+    std::vector<ImageDifference> differences; // causes first: inputs, options, parameters; then outputs in launch order
+    std::size_t left_out = 0;                 // more than max_differences
+    bool same_bytes = false;                  // image.json and every file
+    std::vector<std::string> measured;        // which of firmware, kernel, initrd, command line, guest features differ
 };
 ImageComparison compare_images(const LoadedImage &a, const LoadedImage &b);
 
 // The innermost first difference between two outputs of the same kind (that of `differences` with bytes), for a
 // message.
-const Difference *first_output_difference(const ImageComparison &comparison);
+const ImageDifference *first_output_difference(const ImageComparison &comparison);
 
 } // namespace cvmin
