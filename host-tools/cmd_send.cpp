@@ -1,15 +1,8 @@
 // cvmin send: takes evidence, appraises it, and only then sends a secret, all over one connection.
-#include "common/evidence.hpp"
 #include "host-tools/appraise/verdict.hpp"
-#include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
-#include "host-tools/endorsements.hpp"
-#include "host-tools/explain_verdict.hpp"
-#include "host-tools/measure/measure.hpp"
-#include "host-tools/reference.hpp"
+#include "host-tools/judge_live.hpp"
 #include "host-tools/release.hpp"
-#include "host-tools/signer_options.hpp"
-#include "host-tools/tpm_options.hpp"
 #include "host-tools/verdict_output.hpp"
 
 #include <cstdio>
@@ -27,97 +20,14 @@ constexpr const char *debug_refusal = ": is a DEBUG image, whose console is on; 
                                       "to it all the same)";
 
 struct Args {
-    std::string vm, secret_name, file, image, policy;
-    std::optional<std::string> emulated_ark, vsock_socket, vcpu_type, reference, reference_key;
-    std::optional<unsigned> vcpus;
-    SignerArgs signer;
+    std::string vm, secret_name, file;
+    std::optional<std::string> vsock_socket;
+    JudgeArgs judge;
     unsigned timeout_s = default_timeout_s;
     bool allow_debug = false;
     bool json = false;
     OutputArgs output; // its json is not used: the answer is about the secret
-    TpmArgs tpm;
-    EndorsementArgs endorsements;
 };
-
-struct References { // what the evidence is judged by; read before the agent is asked for anything
-    // of these, at most one; neither: the policy's signer vouches, or its launch digests do
-    std::optional<PredictedMeasurement> measurement;
-    std::optional<ReferenceFile> published;
-    std::optional<std::uint32_t> signature; // of the CPU model that is named for them
-    Policy policy;
-    std::optional<Bytes> emulated_ark;
-    Endorsements endorsements;
-    std::optional<PcrSelection> pcrs; // to ask for
-    TpmReferences tpm;
-};
-
-// A debug image's launch digest is as genuine as another's: that its console is on is told by image.json only. The exit
-// code of what was reported. (Of an image that only its signer knows, nothing is known here: sign keeps away from debug
-// images in the same way.)
-std::optional<int> refuse_debug_image(const Args &args) {
-    if (args.image.empty())
-        return std::nullopt;
-    const auto manifest = load_image_manifest(args.image);
-    if (!manifest)
-        return report_error(command, manifest.error(), args.image);
-    if (manifest->debug && !args.allow_debug)
-        return report_error(command, Exit::usage, args.image + debug_refusal);
-    return std::nullopt;
-}
-
-// The exit code of a failure that was reported is the error.
-std::expected<References, int> read_references(const Args &args, const VmInfo &vm) {
-    References references;
-    auto policy = read_policy_file(args.policy);
-    if (!policy)
-        return std::unexpected(report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text));
-    references.policy = std::move(*policy);
-    if (const auto signer = read_signer(args.signer, references.policy); !signer)
-        return std::unexpected(report_error(command, signer.error()));
-    if (args.emulated_ark) {
-        auto ark = read_emulated_ark(*args.emulated_ark);
-        if (!ark)
-            return std::unexpected(report_error(command, ark.error(), *args.emulated_ark));
-        references.emulated_ark = std::move(*ark);
-    }
-    if (const auto own = add_endorsements(args.endorsements, std::time(nullptr), references.endorsements); !own)
-        return std::unexpected(report_error(command, own.error()));
-    auto pcrs = wanted_pcrs(args.tpm, references.policy);
-    if (!pcrs)
-        return std::unexpected(report_error(command, pcrs.error()));
-    references.pcrs = *pcrs;
-    auto tpm = read_tpm_references(args.tpm, references.policy, args.image);
-    if (!tpm)
-        return std::unexpected(report_error(command, tpm.error()));
-    references.tpm = std::move(*tpm);
-    if (args.reference) {
-        auto published = read_reference(*args.reference, args.reference_key, std::time(nullptr));
-        if (!published)
-            return std::unexpected(report_error(command, published.error()));
-        if (published->debug && !args.allow_debug)
-            return std::unexpected(report_error(command, Exit::usage, *args.reference + debug_refusal));
-        if (args.vcpu_type) {
-            const auto signature = signature_of(*args.vcpu_type);
-            if (!signature)
-                return std::unexpected(report_error(command, signature.error()));
-            references.signature = *signature;
-        }
-        references.published = std::move(*published);
-    }
-    if (args.image.empty())
-        return references;
-    // The host's word on its vCPUs only chooses among the digests that this image may have.
-    const std::string type = args.vcpu_type.value_or(vm.cpu_model);
-    if (!find_cpu_model(type))
-        return std::unexpected(
-            report_error(command, Exit::usage,
-                         "no CPU model " + type + "; did you mean " + std::string{nearest_cpu_model(type)} + "?"));
-    auto measurement = predict_measurement(args.image, type, args.vcpus.value_or(vm.vcpus));
-    if (!measurement)
-        return std::unexpected(report_error(command, measurement.error(), args.image));
-    references.measurement = std::move(*measurement);
-    return references;
-}
 
 std::expected<Secret, int> read_secret(const Args &args) {
     auto bytes = read_file(args.file, max_secret_size);
@@ -134,18 +44,7 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--secret-name", args.secret_name, "name in the CVM: 1 to 64 of a-z, 0-9, '.', '_', '-'")
         ->required();
     app.add_option("--file", args.file, "file with the secret, sent byte for byte; - is standard input")->required();
-    app.add_option("--image", args.image, "image.json that the CVM must have been launched from");
-    app.add_option("--reference", args.reference,
-                   "CoRIM with the wanted launches instead of --image; --vcpu-type and --vcpus choose among them");
-    app.add_option("--reference-key", args.reference_key,
-                   "public key of its signer, without which a signed one is refused");
-    add_signer_options(app, args.signer);
-    app.add_option("--policy", args.policy, "appraisal policy (JSON)")->required();
-    app.add_option("--trust-emulated", args.emulated_ark, "ARK of an emulated AMD-SP to trust (DER); for tests");
-    add_endorsement_options(app, args.endorsements);
-    add_tpm_options(app, args.tpm);
-    app.add_option("--vcpu-type", args.vcpu_type, "CPU model to predict for (default: as launched)");
-    app.add_option("--vcpus", args.vcpus, "vCPUs to predict for (default: as launched)");
+    add_judge_options(app, args.judge);
     app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
     app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
         ->capture_default_str()
@@ -166,27 +65,11 @@ void describe(CLI::App &app, Args &args) {
 }
 
 std::optional<std::string> usage_problem(const Args &args) {
-    if (!args.image.empty() + args.signer.given() + args.reference.has_value() != 1)
-        return "wanted one of: --image image.json, --signer KEY, --reference FILE";
-    if (args.reference_key && !args.reference)
-        return "--reference-key goes with --reference";
-    if (args.signer.given() && (args.vcpu_type || args.vcpus || args.allow_debug))
+    if (const auto problem = usage_problem(args.judge))
+        return problem;
+    if (args.judge.signer.given() && args.allow_debug)
         return "--vcpu-type, --vcpus and --allow-debug go with --image or --reference";
     return usage_problem(args.output);
-}
-
-// What the launch digest may be.
-void want_measurements(Expectations &expectations, const References &references, const Args &args, ByteView evidence) {
-    if (references.measurement) {
-        expectations.measurements = {references.measurement->digest};
-        expectations.measurement_source = references.measurement->source;
-    } else if (references.published) {
-        const auto parsed = parse_evidence(evidence);
-        want_launches(expectations, *references.published, parsed ? ByteView{parsed->report} : ByteView{},
-                      references.signature, args.vcpus);
-    } else {
-        want_signer(expectations);
-    }
 }
 
 } // namespace
@@ -206,16 +89,15 @@ int cmd_send(int argc, char **argv) {
         return report_error(command, Exit::usage, *problem);
     if (const auto checked = check_output(args.output); !checked)
         return report_error(command, checked.error());
-    if (const auto refused = refuse_debug_image(args))
-        return *refused;
+    if (!args.allow_debug)
+        args.judge.debug_refusal = debug_refusal;
+    if (const auto image = check_image(args.judge); !image)
+        return report_error(command, image.error());
     auto vm = find_vm(args.vm);
     if (!vm)
         return report_error(command, vm.error());
     if (args.vsock_socket)
         vm->address = UnixVsock{*args.vsock_socket};
-    auto references = read_references(args, *vm);
-    if (!references)
-        return references.error();
     ::prctl(PR_SET_DUMPABLE, 0); // no core dump with the secret in it
     auto secret = read_secret(args);
     if (!secret)
@@ -223,19 +105,11 @@ int cmd_send(int argc, char **argv) {
     const std::size_t size = secret->view().size();
 
     const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s};
-    auto live = attest_live(*vm, deadline, {.pcrs = references->pcrs, .activate = true});
-    if (!live)
-        return report_error(command, live.error(), args.vm);
-    Expectations expectations = expect_live(*live);
-    expectations.policy = std::move(references->policy);
-    want_measurements(expectations, *references, args, live->evidence);
-    expectations.emulated_ark = std::move(references->emulated_ark);
-    expectations.endorsements = std::move(references->endorsements);
-    want_tpm(expectations, std::move(references->tpm));
-    Appraisal appraisal = appraise(live->evidence, expectations);
-    if (!appraisal.accepted && !args.image.empty())
-        explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(vm->cpu_model),
-                                   args.vcpus.value_or(vm->vcpus));
+    auto judged = judge_live(args.judge, *vm, deadline);
+    if (!judged)
+        return report_error(command, judged.error());
+    const Expectations &expectations = judged->expectations;
+    const Appraisal &appraisal = judged->appraisal;
     // before the secret goes: whoever wants a record of the verdict wants no secret sent without one
     const auto recorded = write_verdict_files(appraisal, expectations, args.output);
     if (!recorded && appraisal.accepted)
@@ -252,7 +126,7 @@ int cmd_send(int argc, char **argv) {
     }
 
     const auto digest =
-        release_secret(live->session, *appraisal.accepted, args.secret_name, std::move(*secret), deadline);
+        release_secret(judged->live.session, *appraisal.accepted, args.secret_name, std::move(*secret), deadline);
     if (!digest)
         return report_error(command, static_cast<Exit>(exit_code(digest.error().code)),
                             digest.error().text + (digest.error().may_have_been_sent

@@ -1,7 +1,9 @@
 #include "host-tools/judge_live.hpp"
 
+#include "common/evidence.hpp"
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/measure/measure.hpp"
+#include "host-tools/reference.hpp"
 
 namespace cvmin {
 
@@ -9,7 +11,10 @@ namespace {
 
 struct References { // read before the agent is asked for anything
     Policy policy;
-    std::optional<PredictedMeasurement> measurement; // nothing: the policy's signer vouches
+    // of these, at most one; neither: the policy's signer vouches
+    std::optional<PredictedMeasurement> measurement;
+    std::optional<ReferenceFile> published;
+    std::optional<std::uint32_t> signature; // of the CPU model that is named for them
     std::optional<Bytes> emulated_ark;
     Endorsements endorsements;
     std::optional<PcrSelection> pcrs; // to ask for
@@ -19,8 +24,9 @@ struct References { // read before the agent is asked for anything
 Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
     References references;
     auto policy = read_policy_file(args.policy);
-    if (!policy) // its exit code is that of bad input
-        return explain(Errc::malformed, policy.error().text);
+    if (!policy)
+        return explain(policy.error().exit_code == exit_code(Errc::system) ? Errc::system : Errc::malformed,
+                       policy.error().text);
     references.policy = std::move(*policy);
     CVMIN_CHECK(read_signer(args.signer, references.policy));
     if (args.emulated_ark) {
@@ -34,6 +40,16 @@ Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
     references.pcrs = pcrs;
     CVMIN_TRY(tpm, read_tpm_references(args.tpm, references.policy, args.image));
     references.tpm = std::move(tpm);
+    if (args.reference) {
+        CVMIN_TRY(published, read_reference(*args.reference, args.reference_key, std::time(nullptr)));
+        if (published.debug && !args.debug_refusal.empty())
+            return explain(Errc::usage, *args.reference + args.debug_refusal);
+        if (args.vcpu_type) {
+            CVMIN_TRY(signature, signature_of(*args.vcpu_type));
+            references.signature = signature;
+        }
+        references.published = std::move(published);
+    }
     if (args.image.empty())
         return references;
     // The host's word on its vCPUs only chooses among the digests that this image may have.
@@ -48,14 +64,32 @@ Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
     return references;
 }
 
+// What the launch digest may be.
+void want_measurements(Expectations &wanted, References &references, const JudgeArgs &args, ByteView evidence) {
+    if (references.measurement) {
+        wanted.measurements = {references.measurement->digest};
+        wanted.measurement_source = std::move(references.measurement->source);
+    } else if (references.published) {
+        const auto parsed = parse_evidence(evidence);
+        want_launches(wanted, *references.published, parsed ? ByteView{parsed->report} : ByteView{},
+                      references.signature, args.vcpus);
+    } else {
+        want_signer(wanted);
+    }
+}
+
 } // namespace
 
 void add_judge_options(CLI::App &app, JudgeArgs &args) {
     app.add_option("--image", args.image, "image.json that the CVM must have been launched from");
+    app.add_option("--reference", args.reference,
+                   "CoRIM with the wanted launches instead of --image; --vcpu-type and --vcpus choose among them");
+    app.add_option("--reference-key", args.reference_key,
+                   "public key of its signer, without which a signed one is refused");
     add_signer_options(app, args.signer);
     app.add_option("--policy", args.policy, "appraisal policy (JSON)");
     app.add_option("--trust-emulated", args.emulated_ark, "ARK of an emulated AMD-SP to trust (DER); for tests");
-    add_endorsement_options(app, args.endorsements);
+    add_endorsement_options(app, args.endorsements, CollateralKey::required);
     add_tpm_options(app, args.tpm);
     app.add_option("--vcpu-type", args.vcpu_type, "CPU model to predict for (default: as launched)");
     app.add_option("--vcpus", args.vcpus, "vCPUs to predict for (default: as launched)")
@@ -65,11 +99,24 @@ void add_judge_options(CLI::App &app, JudgeArgs &args) {
 std::optional<std::string> usage_problem(const JudgeArgs &args) {
     if (args.policy.empty())
         return "--policy is required";
-    if (args.image.empty() != args.signer.given())
-        return "wanted either --image image.json or --signer KEY";
-    if (args.image.empty() && (args.vcpu_type || args.vcpus))
-        return "--vcpu-type and --vcpus go with --image";
+    if (!args.image.empty() + args.signer.given() + args.reference.has_value() != 1)
+        return "wanted one of: --image image.json, --signer KEY, --reference FILE";
+    if (args.reference_key && !args.reference)
+        return "--reference-key goes with --reference";
+    if (args.signer.given() && (args.vcpu_type || args.vcpus))
+        return "--vcpu-type and --vcpus go with --image or --reference";
     return std::nullopt;
+}
+
+Explained<void> check_image(const JudgeArgs &args) {
+    if (args.image.empty())
+        return {};
+    const auto manifest = load_image_manifest(args.image);
+    if (!manifest)
+        return explain(manifest.error(), args.image);
+    if (manifest->debug && !args.debug_refusal.empty())
+        return explain(Errc::usage, args.image + args.debug_refusal);
+    return {};
 }
 
 Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadline deadline) {
@@ -79,12 +126,7 @@ Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadlin
         return explain(live.error(), vm.name);
     Expectations wanted = expect_live(*live);
     wanted.policy = std::move(references.policy);
-    if (references.measurement) {
-        wanted.measurements = {references.measurement->digest};
-        wanted.measurement_source = std::move(references.measurement->source);
-    } else {
-        want_signer(wanted);
-    }
+    want_measurements(wanted, references, args, live->evidence);
     wanted.emulated_ark = std::move(references.emulated_ark);
     wanted.endorsements = std::move(references.endorsements);
     want_tpm(wanted, std::move(references.tpm));

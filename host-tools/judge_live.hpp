@@ -14,16 +14,25 @@ namespace cvmin {
 
 struct JudgeArgs {
     std::string image, policy;
-    std::optional<std::string> emulated_ark, vcpu_type;
+    std::optional<std::string> emulated_ark, vcpu_type, reference, reference_key;
     std::optional<unsigned> vcpus;
     SignerArgs signer;
     TpmArgs tpm;
     EndorsementArgs endorsements;
-    bool given() const { return !image.empty() || !policy.empty() || signer.given(); }
+    // Not an option: what is said of a debug image, which then is refused; empty: it is taken like another. A debug
+    // image's launch digest is as genuine as another's: that its console is on is told by image.json or by the
+    // publisher of a CoRIM. (Of an image that only its signer knows, nothing is known here: sign keeps away from debug
+    // images.)
+    std::string debug_refusal;
+    bool given() const { return !image.empty() || !policy.empty() || signer.given() || reference; }
 };
 void add_judge_options(CLI::App &app, JudgeArgs &args);
 // Says what is wrong with the arguments, before any work is done.
 std::optional<std::string> usage_problem(const JudgeArgs &args);
+
+// Before anything is looked at that may take time, or need a CVM: the image, if it is one. usage: a debug image that is
+// not taken; the errors of load_image_manifest.
+Explained<void> check_image(const JudgeArgs &args);
 
 struct Judgement {
     LiveAttestation live; // its session is open
