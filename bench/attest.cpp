@@ -51,7 +51,7 @@ static void show(const char *what, std::vector<double> times, std::size_t size, 
 }
 
 int main(int argc, char **argv) {
-    const int rounds = argc == 3 ? std::atoi(argv[2]) : 0;
+    const long rounds = argc == 3 ? std::strtol(argv[2], nullptr, 10) : 0;
     if (rounds <= 0)
         return 2;
     UniqueFd socket = must(connect_agent(UnixVsock{argv[1]}, agent_vsock_port, soon()), "connect");
@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     std::vector<double> plain, quoted, activated, made;
     std::size_t plain_size = 0, quoted_size = 0;
     bool tpm = false;
-    for (int i = 0; i < rounds; ++i) {
+    for (long i = 0; i < rounds; ++i) {
         Bytes nonce(32);
         if (::getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
             return 1;
