@@ -63,9 +63,8 @@ int main(int argc, char **argv) {
         Bytes nonce(32);
         if (::getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
             return 1;
-        plain_size =
-            ask<response::Evidence>(session, request::Attest{.nonce = nonce, .pcrs = std::nullopt}, plain)
-                .evidence.size();
+        plain_size = ask<response::Evidence>(session, request::Attest{.nonce = nonce, .pcrs = std::nullopt}, plain)
+                         .evidence.size();
         const request::PcrSelection pcrs{.bank = TpmAlg::sha256, .mask = max_pcr_mask};
         const Bytes bytes =
             ask<response::Evidence>(session, request::Attest{.nonce = nonce, .pcrs = pcrs}, quoted).evidence;
