@@ -50,7 +50,7 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
-    add_endorsement_options(app, args.endorsements);
+    add_endorsement_options(app, args.endorsements, CollateralKey::optional);
     add_tpm_options(app, args.tpm);
     app.add_option(
         "--session", args.session,
@@ -295,10 +295,15 @@ Explained<void> add_references(const Args &args, const Policy &policy, Input &in
     if (args.time) {
         const auto time = parse_time(*args.time);
         if (!time)
-            return explain(Errc::usage, "--time: wanted UTC in the form 2026-01-31T12:00:00Z");
+            return explain(Errc::usage,
+                           "--time: wanted the form 2026-01-31T12:00:00Z, or an offset such as +01:00 for the Z");
         wanted.now = *time;
     }
     CVMIN_CHECK(add_endorsements(args.endorsements, wanted.now, wanted.endorsements));
+    if (args.endorsements.collateral && !args.endorsements.key)
+        note(*args.endorsements.collateral +
+             ": not checked who signed it (--collateral-key); what AMD signed in it counts, "
+             "but a list or a minimum TCB may be missing");
     CVMIN_TRY(tpm, read_tpm_references(args.tpm, policy, args.image));
     want_tpm(wanted, std::move(tpm));
     return args.reference ? add_reference(args, input) : Explained<void>{};

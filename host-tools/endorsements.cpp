@@ -7,11 +7,12 @@ namespace cvmin {
 
 static constexpr std::size_t max_key_file_size = 16u << 10; // a key in PEM has under 400 bytes
 
-void add_endorsement_options(CLI::App &app, EndorsementArgs &args) {
+void add_endorsement_options(CLI::App &app, EndorsementArgs &args, CollateralKey key_is) {
     auto *collateral = app.add_option("--collateral", args.collateral,
                                       "signed collateral of cvmin certs bundle: certificates, lists, minimum TCBs");
     auto *key = app.add_option("--collateral-key", args.key, "public key (PEM or DER) that must have signed it");
-    collateral->needs(key);
+    if (key_is == CollateralKey::required)
+        collateral->needs(key);
     key->needs(collateral);
     app.add_option("--crl", args.crl, "revocation list (DER or PEM) to use instead of any other");
 }
@@ -28,14 +29,19 @@ Explained<PublicKey> read_collateral_key(const std::string &path) {
 
 Explained<void> add_endorsements(const EndorsementArgs &args, std::time_t now, Endorsements &into) {
     if (args.collateral) {
-        CVMIN_TRY(key, read_collateral_key(*args.key));
+        std::optional<PublicKey> key;
+        if (args.key) {
+            CVMIN_TRY(read, read_collateral_key(*args.key));
+            key = read;
+        }
         const auto file = read_file(*args.collateral, max_bundle_size);
         if (!file)
             return explain(file.error(), *args.collateral);
         const auto bundle = open_bundle(*file, key, now);
         if (!bundle)
             return explain(bundle.error().code, *args.collateral + ": " + bundle.error().text);
-        const auto own = endorsements_of(*bundle, *args.collateral);
+        const auto own =
+            endorsements_of(*bundle, key ? *args.collateral : *args.collateral + " (signature not checked)");
         if (!own)
             return explain(own.error(), *args.collateral);
         into.veks.insert(into.veks.end(), own->veks.begin(), own->veks.end());

@@ -12,11 +12,14 @@ namespace cvmin {
 struct EndorsementArgs {
     std::optional<std::string> collateral, key, crl;
 };
-void add_endorsement_options(CLI::App &app, EndorsementArgs &args); // --collateral, --collateral-key, --crl
+// Whether collateral may be used without asking who signed it: never where something is released by the verdict.
+enum class CollateralKey : bool { optional, required };
+// --collateral, --collateral-key, --crl
+void add_endorsement_options(CLI::App &app, EndorsementArgs &args, CollateralKey key);
 
-// Adds to `into`. The collateral is signed by the key, and has not ended at `now`: else mismatch, with a text that
-// begins with the file's name and collateral.signature, .expiry or .format. The errors of reading files, and of
-// parsing.
+// Adds to `into`. The collateral is signed by the key, where one is given, and has not ended at `now`: else mismatch,
+// with a text that begins with the file's name and collateral.signature, .expiry or .format. The errors of reading
+// files, and of parsing.
 Explained<void> add_endorsements(const EndorsementArgs &args, std::time_t now, Endorsements &into);
 
 // A public key on P-384 for checking collateral, PEM or DER.

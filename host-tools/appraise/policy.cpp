@@ -369,6 +369,10 @@ void check_meaning(const Policy &policy, Problems &problems) {
     if (policy.boot_events && policy.vtpm && !policy.event_log)
         problems.push_back(
             demand("boot_events", "proves nothing while event_log is \"skip\": the events may be anybody's"));
+    if (policy.ima && policy.vtpm && policy.vtpm->bank != TpmAlg::sha256)
+        problems.push_back(demand("ima",
+                                  "cannot hold while vtpm.bank is not sha256: our kernel's boot_aggregate is over "
+                                  "that bank"));
     if (std::ranges::contains(policy.signing_keys, VekKind::vlek) && policy.chip_ids)
         problems.push_back(demand("chip_id", "is a list while signing_key has vlek: a VLEK vouches for no chip"));
 }

@@ -15,14 +15,29 @@ std::string format_time(std::time_t time) {
 }
 
 Result<std::time_t> parse_time(std::string_view text) {
-    constexpr std::string_view shape = "dddd-dd-ddTdd:dd:ddZ";
+    constexpr std::string_view shape = "dddd-dd-ddTdd:dd:ddZ", offset_shape = "+dd:dd";
+    const auto is_digit = [&](std::size_t i) { return text[i] >= '0' && text[i] <= '9'; };
+    std::time_t offset = 0; // what local time is ahead of UTC
+    std::string in_utc;
+    if (text.size() == shape.size() - 1 + offset_shape.size()) {
+        const std::size_t at = shape.size() - 1;
+        if ((text[at] != '+' && text[at] != '-') || !is_digit(at + 1) || !is_digit(at + 2) || text[at + 3] != ':' ||
+            !is_digit(at + 4) || !is_digit(at + 5))
+            return fail(Errc::malformed, "time", at);
+        const auto number = [&](std::size_t i) { return (text[i] - '0') * 10 + (text[i + 1] - '0'); };
+        if (number(at + 1) > 23 || number(at + 4) > 59)
+            return fail(Errc::out_of_range, "time");
+        offset = (number(at + 1) * 60 + number(at + 4)) * 60 * (text[at] == '-' ? -1 : 1);
+        in_utc = std::string{text.substr(0, at)} + 'Z';
+        text = in_utc;
+    }
     if (text.size() != shape.size())
         return fail(Errc::malformed, "time");
     std::array<int, 6> part{};
     std::size_t index = 0;
     for (std::size_t i = 0; i < shape.size(); ++i) {
         if (shape[i] == 'd') {
-            if (text[i] < '0' || text[i] > '9')
+            if (!is_digit(i))
                 return fail(Errc::malformed, "time", i);
             part[index] = part[index] * 10 + (text[i] - '0');
         } else if (text[i] != shape[i]) {
@@ -41,7 +56,7 @@ Result<std::time_t> parse_time(std::string_view text) {
     const std::time_t time = timegm(&utc);
     if (format_time(time) != text) // the 30th of February, 25 o'clock, a leap second: normalised to something else
         return fail(Errc::out_of_range, "time");
-    return time;
+    return time - offset;
 }
 
 static std::string measurement_source(const Expectations &wanted) {

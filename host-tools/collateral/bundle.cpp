@@ -200,14 +200,15 @@ Result<Bundle> read_bundle(ByteView file) {
     return parse_bundle(message.payload);
 }
 
-Explained<Bundle> open_bundle(ByteView file, const PublicKey &key, std::time_t now) {
+Explained<Bundle> open_bundle(ByteView file, const std::optional<PublicKey> &key, std::time_t now) {
     const auto message = read_sign1(file);
     if (!message)
         return explain(message.error(), "collateral.format");
     // before anything of it is read: who may choose what counts as collateral
-    if (const auto signature = cose::verify_sign1(*message, key); !signature)
-        return explain(signature.error().code == Errc::crypto ? Errc::crypto : Errc::mismatch,
-                       "collateral.signature: the file is not signed by the key given, or was changed");
+    if (key)
+        if (const auto signature = cose::verify_sign1(*message, *key); !signature)
+            return explain(signature.error().code == Errc::crypto ? Errc::crypto : Errc::mismatch,
+                           "collateral.signature: the file is not signed by the key given, or was changed");
     auto bundle = parse_bundle(message->payload);
     if (!bundle)
         return explain(bundle.error(), "collateral.format");

@@ -45,9 +45,10 @@ Result<Bundle> parse_bundle(ByteView payload);
 Result<Bytes> sign_bundle(const Bundle &bundle, const P384PrivateKey &key, RandomSource random, void *context);
 // Without asking who signed: for showing only.
 Result<Bundle> read_bundle(ByteView file);
-// Signed by `key`, and `now` is before its end. The text of a refusal begins with collateral.format,
-// collateral.signature or collateral.expiry; exit code 3.
-Explained<Bundle> open_bundle(ByteView file, const PublicKey &key, std::time_t now);
+// Signed by `key`, if one is given, and `now` is before its end. The text of a refusal begins with collateral.format,
+// collateral.signature or collateral.expiry; exit code 3. Without a key anybody may have chosen what is in it: nothing
+// that AMD did not sign counts for more by that, but a list or a minimum TCB may be missing.
+Explained<Bundle> open_bundle(ByteView file, const std::optional<PublicKey> &key, std::time_t now);
 
 // For appraisal; `source` names the file in verdicts. malformed: cannot be, after parse_bundle().
 Result<Endorsements> endorsements_of(const Bundle &bundle, std::string source);

@@ -251,7 +251,16 @@ with() { echo --collateral "$1" --collateral-key "${2:-$work/key.pub.pem}"; }
     refuses 3 'collateral.signature' "${verify[@]}" "${policy[@]}" --time $time $(with "$work/changed")
     refuses 3 'collateral.format' "${verify[@]}" "${policy[@]}" --time $time $(with "$data/appraise/evidence.cbor")
     refuses 3 "$work/absent" "${verify[@]}" "${policy[@]}" --time $time $(with "$work/absent")
-    run 2 "${verify[@]}" "${policy[@]}" --collateral "$work/fleet"
+    # without a key nobody says who chose what is in it, but everything in it is judged; a secret is not sent on that
+    run 0 "${verify[@]}" --policy "$work/required.json" --time $time --collateral "$work/fleet"
+    grep -qF 'not checked who signed it' "$work/err" || complain "nothing is said of the signature: $(cat "$work/err")"
+    run 1 "${verify[@]}" "${policy[@]}" --time $time --collateral "$work/revoking"
+    refuses 3 'collateral.expiry' "${verify[@]}" "${policy[@]}" --time $end --collateral "$work/fleet"
+    run 2 "${verify[@]}" "${policy[@]}" --collateral-key "$work/key.pub.pem"
+    run 2 send vm token "$work/fleet" --collateral "$work/fleet"
+    # the same moment in another time zone
+    run 0 "${verify[@]}" --policy "$work/required.json" --time 2026-06-01T13:30:00+01:30 --collateral "$work/fleet"
+    run 2 "${verify[@]}" "${policy[@]}" --time 2026-06-01T13:30:00+24:00
 }
 run 0 "${verify[@]}" "${policy[@]}" --time $time --crl "$data/appraise/crl-empty.der"
 run 1 "${verify[@]}" "${policy[@]}" --time $time --crl "$data/appraise/crl-revokes-ask.der"

@@ -274,15 +274,21 @@ static void parse_policy_reads_what_a_vtpm_must_show(void **) {
     Json json = shipped("emulated-vtpm");
     json["vtpm"]["bank"] = "sha384";
     json["vtpm"]["svsm"] = json["vtpm"]["ek_certificate"] = "required";
+    json["ima"]["allowed"] = Json::array({{{"sha256", std::string(64, 'd')}, {"path", "/bin/tool"}},
+                                          {{"sha256", std::string(64, 'e')}, {"path", "skip"}}});
+    const PolicyError of_ima = refusal(json); // boot_aggregate is over the SHA-256 bank
+    assert_true(of_ima.member == "ima" && to_string(of_ima).contains("sha256"));
+    json["vtpm"]["bank"] = "sha256";
+    const Policy listed = read(json).value();
+    assert_true(listed.ima->at(0).path == "/bin/tool" && !listed.ima->at(1).path);
+    json["vtpm"]["bank"] = "sha384";
+    json["ima"] = "skip";
     json["pcrs"] = {{"comment", "of a machine of ours"},
                     {"7", std::string(96, 'a')},
                     {"22", Json::array({std::string(96, 'b'), std::string(96, 'c')})}};
-    json["ima"]["allowed"] = Json::array({{{"sha256", std::string(64, 'd')}, {"path", "/bin/tool"}},
-                                          {{"sha256", std::string(64, 'e')}, {"path", "skip"}}});
     const Policy whole = read(json).value();
     assert_true(whole.vtpm->bank == TpmAlg::sha384 && whole.vtpm->svsm && whole.vtpm->ek_certificate);
     assert_true(whole.pcrs->size() == 2 && whole.pcrs->at(22).size() == 2 && hex(whole.pcrs->at(7)[0]).front() == 'a');
-    assert_true(whole.ima->at(0).path == "/bin/tool" && !whole.ima->at(1).path);
     assert_false(wanted_quote(read(shipped("emulated")).value()).has_value());
     assert_true(wanted_quote(policy) == (request::PcrSelection{.bank = TpmAlg::sha256, .mask = 0xffff}));
     assert_true(wanted_quote(whole) == (request::PcrSelection{.bank = TpmAlg::sha384, .mask = 0x40ffff}));
