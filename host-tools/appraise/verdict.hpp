@@ -12,8 +12,8 @@ inline constexpr std::uint64_t verdict_schema = 1;
 std::string verdict_table(const Appraisal &appraisal, const Expectations &expectations);
 Json verdict_json(const Appraisal &appraisal, const Expectations &expectations);
 
-// RFC 3339 in UTC: "2026-01-31T12:00:00Z". The parser also takes an offset ("2026-01-31T13:00:00+01:00"), but no parts of
-// a second. malformed, out_of_range.
+// RFC 3339 in UTC: "2026-01-31T12:00:00Z". The parser also takes an offset ("2026-01-31T13:00:00+01:00"), but no parts
+// of a second. malformed, out_of_range.
 std::string format_time(std::time_t time);
 Result<std::time_t> parse_time(std::string_view text);
 

@@ -1,5 +1,6 @@
-/* What a host might put into an initramfs before the agent: PID 1 that starts it and leaves a child behind. The child waits
- * until the agent has told IMA what to measure, and then runs a program that nobody expects. For tests/vm/measured_boot.sh. */
+/* What a host might put into an initramfs before the agent: PID 1 that starts it and leaves a child behind. The child
+ * waits until the agent has told IMA what to measure, and then runs a program that nobody expects. For
+ * tests/vm/measured_boot.sh. */
 #include <fcntl.h>
 #include <string.h>
 #include <time.h>

@@ -1,2 +1,4 @@
 /* A program that nobody expects. For tests/vm/measured_boot.sh. */
-int main(void) { return 0; }
+int main(void) {
+    return 0;
+}

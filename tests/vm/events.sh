@@ -107,4 +107,5 @@ follower=
 [ "$code" = 5 ] || complain "the follower ended with $code: $(cat "$work/follow.err")"
 run gone events guest "${trusted[@]}"
 wants 3 gone
-exit $failed
+[ "$failed" = 0 ] || { echo "events.sh: $failed complaints" >&2; exit 1; }
+echo "events.sh: all held"
