@@ -1,9 +1,11 @@
 #include "host-tools/attest_live.hpp"
 
+#include "common/tpm.hpp"
 #include "host-tools/measure/measure.hpp"
 
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include <sys/random.h>
 
@@ -15,6 +17,30 @@ static Result<Bytes> fresh_nonce() {
     if (::getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
         return fail(Errc::system, "getrandom", static_cast<std::uint64_t>(errno));
     return nonce;
+}
+
+static bool clock_not_safe(ByteView evidence) {
+    const auto parsed = parse_evidence(evidence);
+    if (!parsed || !parsed->tpm)
+        return false;
+    const auto attest = parse_attest(parsed->tpm->attest);
+    return attest && !attest->safe;
+}
+
+// Evidence, asked for again while its quote's clock is not safe and may soon be.
+static Result<Bytes> ask(Session &session, const Bytes &nonce, const LiveOptions &options, Deadline deadline) {
+    for (unsigned waits = 0;; ++waits) {
+        CVMIN_TRY(answer, session.request(request::Attest{.nonce = nonce, .pcrs = options.pcrs}, deadline));
+        if (const auto *failure = std::get_if<response::Failure>(&answer))
+            return fail(Errc::refused, "agent.attest", static_cast<std::uint64_t>(failure->code));
+        auto *evidence = std::get_if<response::Evidence>(&answer);
+        if (evidence == nullptr)
+            return fail(Errc::malformed, "agent.attest");
+        if (waits == max_clock_waits || std::chrono::steady_clock::now() + options.clock_wait >= deadline ||
+            !clock_not_safe(evidence->evidence))
+            return std::move(evidence->evidence);
+        std::this_thread::sleep_for(options.clock_wait);
+    }
 }
 
 // Whether the credential for the quote's keys comes back. An error is one of the connection's; all else is a fact.
@@ -52,17 +78,11 @@ Result<LiveAttestation> attest_live(Session session, Deadline deadline, const Li
     if (nonce.size() < min_nonce_size || nonce.size() > max_nonce_size)
         return fail(Errc::out_of_range, "nonce", nonce.size());
     CVMIN_TRY(exporter, session.exporter(nonce));
-    CVMIN_TRY(answer, session.request(request::Attest{.nonce = nonce, .pcrs = options.pcrs}, deadline));
-    if (const auto *failure = std::get_if<response::Failure>(&answer))
-        return fail(Errc::refused, "agent.attest", static_cast<std::uint64_t>(failure->code));
-    auto *evidence = std::get_if<response::Evidence>(&answer);
-    if (evidence == nullptr)
-        return fail(Errc::malformed, "agent.attest");
-
+    CVMIN_TRY(evidence, ask(session, nonce, options, deadline));
     std::optional<TpmActivation> activation;
     std::optional<TpmEpoch> epoch;
     // what cannot be read is appraise()'s to refuse
-    if (const auto parsed = parse_evidence(evidence->evidence); parsed && parsed->tpm) {
+    if (const auto parsed = parse_evidence(evidence); parsed && parsed->tpm) {
         if (const auto read = tpm_epoch(*parsed->tpm))
             epoch = *read;
         if (options.activate) {
@@ -75,7 +95,7 @@ Result<LiveAttestation> attest_live(Session session, Deadline deadline, const Li
                            .nonce = std::move(nonce),
                            .exporter = exporter,
                            .key = key,
-                           .evidence = std::move(evidence->evidence),
+                           .evidence = std::move(evidence),
                            .pcrs = options.pcrs,
                            .activation = std::move(activation),
                            .epoch = epoch,

@@ -12,10 +12,15 @@
 
 namespace cvmin {
 
+// After a shutdown that nobody announced to it, a TPM calls its clock not safe until it has saved it again: after some
+// 4 s (TPM 2.0 Part 1, 36.3.2; libtpms saves it every 4096 ms). Such a quote proves less, so it is asked for again.
+inline constexpr unsigned max_clock_waits = 5;
+
 struct LiveOptions {
     std::optional<Bytes> nonce{};                // min_nonce_size..max_nonce_size bytes; by default a fresh one of 32
     std::optional<request::PcrSelection> pcrs{}; // a quote of these is asked for, and the logs with it
     bool activate = false;                       // where a quote came: see whether its AK is in the TPM of its EK
+    std::chrono::milliseconds clock_wait{1000};  // between quotes, while their clock is not safe
 };
 
 struct LiveAttestation {

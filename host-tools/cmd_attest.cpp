@@ -59,7 +59,7 @@ int cmd_attest(int argc, char **argv) {
     if (args.vsock_socket)
         vm->address = UnixVsock{*args.vsock_socket};
     const auto live = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s},
-                                  {.nonce = std::move(nonce), .pcrs = *pcrs});
+                                  {.nonce = std::move(nonce), .pcrs = *pcrs, .activate = true});
     if (!live)
         return report_error(command, live.error(), args.vm);
 
@@ -71,7 +71,8 @@ int cmd_attest(int argc, char **argv) {
                        {"vcpu_type", vm->cpu_model},
                        {"vcpus", vm->vcpus},
                        {"pcrs", *pcrs ? Json(pcrs_text(**pcrs)) : Json(nullptr)},
-                       {"tpm", live->epoch ? epoch_json(*live->epoch) : Json(nullptr)}};
+                       {"tpm", live->epoch ? epoch_json(*live->epoch) : Json(nullptr)},
+                       {"credential", live->activation ? activation_json(*live->activation) : Json(nullptr)}};
     // the session first: evidence without it cannot be verified, a session without evidence misleads nobody
     if (const auto written = write_file(session_file, as_bytes(session.dump(2) + "\n")); !written)
         return report_error(command, written.error(), session_file);
@@ -92,6 +93,8 @@ int cmd_attest(int argc, char **argv) {
     note("evidence taken, not appraised; the session is in " + session_file);
     if (*pcrs && !live->epoch)
         note("no quote in it: the CVM has no TPM that works");
+    if (live->activation && !live->activation->answered)
+        note("its TPM did not open a credential for the keys of the quote: " + live->activation->found);
     return Exit::ok;
 }
 

@@ -161,6 +161,11 @@ Result<void> read_session(const std::string &path, Input &input) {
             return fail(Errc::malformed, "session.pcrs");
         input.wanted.pcrs = *pcrs;
     }
+    if (json.contains("credential") && !json["credential"].is_null()) {
+        CVMIN_TRY(credential, json_object(json, "credential", "session.credential"));
+        CVMIN_TRY(activation, parse_activation(credential));
+        input.wanted.activation = std::move(activation);
+    }
     input.wanted.nonce = std::move(nonce_bytes);
     input.wanted.exporter = exporter_bytes;
     input.wanted.peer_key = PublicKey{.x = x_bytes, .y = y_bytes};
@@ -175,6 +180,7 @@ Explained<Input> stored(const Args &args) {
     if (!evidence)
         return explain(evidence.error(), args.evidence);
     input.evidence = std::move(*evidence);
+    input.wanted.activation = Skip{}; // nobody holds the connection any more; the session may say what was seen
     if (args.session)
         if (const auto read = read_session(*args.session, input); !read)
             return explain(read.error(), *args.session);
@@ -183,7 +189,6 @@ Explained<Input> stored(const Args &args) {
         CVMIN_TRY(pcrs, parse_pcrs(*args.tpm.pcrs));
         input.wanted.pcrs = pcrs;
     }
-    input.wanted.activation = Skip{}; // nobody holds the connection any more
     if (args.nonce) {
         auto nonce = parse_hex(*args.nonce, "--nonce");
         if (!nonce || nonce->size() < min_nonce_size || nonce->size() > max_nonce_size)

@@ -120,6 +120,25 @@ Result<TpmEpoch> parse_epoch(const Json &json) {
                     .restart_count = static_cast<std::uint32_t>(restarts)};
 }
 
+Json activation_json(const TpmActivation &activation) {
+    return {{"ek", hex(activation.ek_public)}, {"ak", hex(activation.ak_public)}, {"answered", activation.answered}};
+}
+
+Result<TpmActivation> parse_activation(const Json &json) {
+    CVMIN_TRY(ek, json_string(json, "ek", "session.credential.ek"));
+    CVMIN_TRY(ak, json_string(json, "ak", "session.credential.ak"));
+    if (!json.contains("answered") || !json["answered"].is_boolean())
+        return fail(Errc::malformed, "session.credential.answered");
+    const bool answered = json["answered"].get<bool>();
+    CVMIN_TRY(ek_public, parse_hex_exactly<sizeof(Sha256Digest)>(ek, "session.credential.ek"));
+    CVMIN_TRY(ak_public, parse_hex_exactly<sizeof(Sha256Digest)>(ak, "session.credential.ak"));
+    return TpmActivation{.ek_public = ek_public,
+                         .ak_public = ak_public,
+                         .answered = answered,
+                         .found = answered ? "the credential came back when the evidence was taken"
+                                           : "no credential came back when the evidence was taken"};
+}
+
 Explained<TpmEpoch> read_epoch(const std::string &session_file) {
     const auto text = read_file(session_file, max_json_size);
     if (!text)

@@ -39,6 +39,9 @@ Explained<EkAuthorities> read_ek_roots(const std::vector<std::string> &files);
 // The member "tpm" of FILE.session.json.
 Json epoch_json(const TpmEpoch &epoch);
 Result<TpmEpoch> parse_epoch(const Json &json);
+// The member "credential": what became of a credential that was sent over the connection.
+Json activation_json(const TpmActivation &activation);
+Result<TpmActivation> parse_activation(const Json &json);
 // --after: the TPM's state in the session file of earlier evidence. missing: there was no quote in it; the errors of
 // read_file and parse_json.
 Explained<TpmEpoch> read_epoch(const std::string &session_file);

@@ -23,7 +23,18 @@ using namespace std::chrono_literals;
 
 namespace {
 
-enum class Mood { honest, other_value, part_of_it, refuses, answers_something_else, hangs_up, no_tpm, no_key };
+enum class Mood {
+    honest,
+    other_value,
+    part_of_it,
+    refuses,
+    answers_something_else,
+    hangs_up,
+    no_tpm,
+    no_key,
+    wakes,
+    never_safe
+};
 
 // ---- a TPM of software
 // ------------------------------------------------------------------------------------------------
@@ -45,7 +56,7 @@ Bytes ak_public() { // any key will do: only its name is looked at
     return data("tpm/swtpm_ecc256.tpmt");
 }
 
-Bytes quote(std::uint32_t resets, std::uint64_t clock) {
+Bytes quote(std::uint32_t resets, std::uint64_t clock, bool safe = true) {
     Bytes out;
     const auto put = [&](std::size_t size, std::uint64_t value) {
         out.resize(out.size() + size);
@@ -58,7 +69,7 @@ Bytes quote(std::uint32_t resets, std::uint64_t clock) {
     put(8, clock);
     put(4, resets);
     put(4, 3); // restarts
-    put(1, 1); // safe
+    put(1, safe ? 1 : 0);
     put(8, 0); // firmware
     put(4, 1); // one bank
     put(2, 0x000b);
@@ -102,12 +113,13 @@ Response answer(const Request &request, Mood mood, std::uint32_t count) {
         evidence.report = Bytes(snp_report_size); // nobody looks at it here
         evidence.claims = bytes_of("02");
         if (attest->pcrs && mood != Mood::no_tpm)
-            evidence.tpm = TpmEvidence{.attest = quote(7, 1000 * count),
-                                       .signature = bytes_of("51"),
-                                       .ak_public = ak_public(),
-                                       .ek_public = mood == Mood::no_key ? bytes_of("e1") : ek_public(),
-                                       .ek_certificate = {},
-                                       .pcr_values = {.bank = attest->pcrs->bank, .values = {{0, Bytes(32)}}}};
+            evidence.tpm = TpmEvidence{
+                .attest = quote(7, 1000 * count, mood != Mood::never_safe && (mood != Mood::wakes || count > 2)),
+                .signature = bytes_of("51"),
+                .ak_public = ak_public(),
+                .ek_public = mood == Mood::no_key ? bytes_of("e1") : ek_public(),
+                .ek_certificate = {},
+                .pcr_values = {.bank = attest->pcrs->bank, .values = {{0, Bytes(32)}}}};
         return response::Evidence{encode_evidence(evidence)};
     }
     if (const auto *wanted = std::get_if<request::Activate>(&request)) {
@@ -242,6 +254,19 @@ void no_quote_is_asked_for_unless_it_is_wanted(void **) {
     assert_true(only_quote);
 }
 
+void a_quote_with_an_unsafe_clock_is_asked_for_again_and_not_for_ever(void **) {
+    const auto taken = [](Mood mood, const LiveOptions &options) { // how many quotes it took
+        const auto live = attest(mood, options);
+        return live && live->epoch ? live->epoch->clock / 1000 : 0;
+    };
+    const LiveOptions quick{.pcrs = every_pcr, .clock_wait = 1ms};
+    const std::uint64_t wakes = taken(Mood::wakes, quick), never = taken(Mood::never_safe, quick);
+    const std::uint64_t too_late = taken(Mood::wakes, {.pcrs = every_pcr, .clock_wait = 1h});
+    assert_int_equal(wakes, 3);
+    assert_int_equal(never, 1 + max_clock_waits); // appraisal refuses it
+    assert_int_equal(too_late, 1);
+}
+
 void a_session_remembers_its_last_quote(void **) {
     auto one = attest(Mood::honest);
     auto two = one ? attest_again(std::move(*one), soon(), with_quote) : std::move(one);
@@ -325,6 +350,26 @@ void an_epoch_survives_its_file(void **) {
     assert_true(refused);
 }
 
+void what_became_of_a_credential_survives_its_file(void **) {
+    for (const bool answered : {false, true}) {
+        const TpmActivation there{
+            .ek_public = filled<32>(0xa5), .ak_public = filled<32>(0x5a), .answered = answered, .found = "as live"};
+        const auto back = parse_activation(activation_json(there));
+        const bool same = back && back->ek_public == there.ek_public && back->ak_public == there.ak_public &&
+                          back->answered == answered && back->found.contains("when the evidence was taken");
+        assert_true(same);
+        for (const char *const member : {"ek", "ak", "answered"}) {
+            Json json = activation_json(there);
+            json[member] = "yes";
+            const bool wrong = !parse_activation(json);
+            json.erase(member);
+            const bool missing = !parse_activation(json);
+            assert_true(wrong);
+            assert_true(missing);
+        }
+    }
+}
+
 } // namespace
 
 int main() {
@@ -333,11 +378,13 @@ int main() {
         cmocka_unit_test(what_comes_instead_of_a_credential_is_a_fact_and_no_error),
         cmocka_unit_test(a_peer_that_does_not_keep_to_the_protocol_is_an_error),
         cmocka_unit_test(no_quote_is_asked_for_unless_it_is_wanted),
+        cmocka_unit_test(a_quote_with_an_unsafe_clock_is_asked_for_again_and_not_for_ever),
         cmocka_unit_test(a_session_remembers_its_last_quote),
         cmocka_unit_test(a_quote_follows_another_of_the_same_boot_only),
         cmocka_unit_test(pcrs_are_read_and_written),
         cmocka_unit_test(the_policy_says_what_is_asked_for_unless_the_caller_does),
         cmocka_unit_test(an_epoch_survives_its_file),
+        cmocka_unit_test(what_became_of_a_credential_survives_its_file),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

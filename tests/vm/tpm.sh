@@ -99,7 +99,7 @@ run both send guest --secret-name third --file "$work/secret" --image "$image" \
     --reference "$(dirname "$image")/reference-values.corim" --policy "$CVMIN_SRC/policies/emulated.json" --trust-emulated "$ark"
 wants 2 both "wanted one of"
 
-section "stored evidence: nobody can activate a credential any more"
+section "stored evidence: whether the credential came back stands in the session"
 run attest attest guest --out "$work/evidence.cbor" --json
 wants 0 attest
 [ "$(field "$work/attest.out" quote)" = True ] || complain "attest: no quote"
@@ -111,8 +111,30 @@ stored() { # NAME POLICY OPTIONS...
 }
 stored stored everything --ek-root "$root"
 wants 0 stored
-outcome stored tpm.credential skipped
+outcome stored tpm.credential passed "when the evidence was taken"
 outcome stored tpm.ek passed
+cp "$work/evidence.cbor.session.json" "$work/good.session.json"
+edit_session() { # EXPRESSION over s
+    python3 -c 'import json, sys
+s = json.load(open(sys.argv[1])); exec(sys.argv[3]); json.dump(s, open(sys.argv[2], "w"))' \
+        "$work/good.session.json" "$work/evidence.cbor.session.json" "$1"
+}
+edit_session 's["credential"]["answered"] = False'
+stored unanswered everything --ek-root "$root"
+wants 1 unanswered
+outcome unanswered tpm.credential failed "no credential came back"
+edit_session 's["credential"]["ak"] = "00" * 32'
+stored others everything --ek-root "$root"
+wants 1 others
+outcome others tpm.credential failed "other keys"
+edit_session 'del s["credential"]' # of a cvmin that did not try
+stored untried everything --ek-root "$root"
+wants 0 untried
+outcome untried tpm.credential skipped
+edit_session 's["credential"] = "yes"'
+stored no_object everything --ek-root "$root"
+wants 3 no_object "session.credential"
+cp "$work/good.session.json" "$work/evidence.cbor.session.json"
 run no_quote attest guest --out "$work/no_quote.cbor" --pcrs none --json
 wants 0 no_quote
 [ "$(field "$work/no_quote.out" quote)" = False ] || complain "attest --pcrs none: a quote"
