@@ -50,7 +50,8 @@ static TpmAlgId read_alg(Reader &reader) {
     return static_cast<TpmAlgId>(reader.be(2));
 }
 static TpmAlg read_hash(Reader &reader) {
-    return static_cast<TpmAlg>(reader.be(2));
+    // other algorithms are decoded and kept; the type holds any number of two bytes
+    return static_cast<TpmAlg>(reader.be(2)); // NOLINT(clang-analyzer-optin.core.EnumCastOutOfRange)
 }
 
 // ---- TPMS_ATTEST ----------------------------------------------------------------------------------------------------

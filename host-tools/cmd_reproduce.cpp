@@ -28,6 +28,9 @@ namespace {
 constexpr const char *command = "reproduce";
 constexpr std::size_t max_source_size = 1u << 30; // the largest, LLVM's, has 164 MB
 constexpr uid_t varied_user = 1234;               // image/vary.sh's
+// 0755: the varied user reads what we made
+constexpr fs::perms for_everybody = fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
+                                    fs::perms::others_read | fs::perms::others_exec;
 constexpr const char *variations[] = {"path", "jobs", "umask", "locale", "time", "hostname", "fs-order", "user"};
 constexpr const char *copied[] = {"agent-min", "common", "image", "toolchain", "CMakeLists.txt"}; // what decides bytes
 
@@ -194,7 +197,7 @@ Explained<fs::path> build_varied(const Args &args, const BuildOptions &plain, co
             if (!made)
                 return std::unexpected(made.error());
             memory.emplace(std::move(*made));
-            fs::permissions(memory->path(), fs::perms{0755}, error);
+            fs::permissions(memory->path(), for_everybody, error);
             source = memory->path() / "tree";
         }
         for (const char *name : copied)
@@ -206,7 +209,7 @@ Explained<fs::path> build_varied(const Args &args, const BuildOptions &plain, co
     if (auto done = link_cache(base / "cache"); !done)
         return std::unexpected(done.error());
     if (args.varies("user")) {
-        fs::permissions(scratch, fs::perms{0755}, error);
+        fs::permissions(scratch, for_everybody, error);
         if (auto done = give_to_varied_user(base); !done)
             return std::unexpected(done.error());
     }
