@@ -266,7 +266,7 @@ std::vector<ReplayedBank> replay_all(const EventLog &log) {
     std::vector<ReplayedBank> out;
     for (const EventBank &bank : log.banks)
         if (auto replayed = replay(log, bank.alg))
-            out.push_back(std::move(*replayed));
+            out.push_back(*replayed);
     return out;
 }
 
@@ -372,7 +372,7 @@ Result<std::vector<Divergence>> compare_pcrs(const EventLog &log, TpmAlg alg,
             continue;
         Divergence divergence{.pcr = pcr, .replayed = mine.value, .found = value, .events = mine.events};
         locate(log, alg, *log.bank(alg), divergence);
-        out.push_back(std::move(divergence));
+        out.push_back(divergence);
     }
     return out;
 }
