@@ -1052,14 +1052,20 @@ static void verdict_output_is_printable_whatever_evidence_says(void **) {
     assert_false(verdict_json(appraise_case(c), c.want).dump().contains("\\u001b"));
 }
 
-static void parse_time_takes_one_form_only(void **) {
+static void parse_time_takes_utc_or_an_offset(void **) {
     assert_int_equal(parse_time("1970-01-01T00:00:00Z").value(), 0);
     assert_int_equal(parse_time("2026-06-01T12:34:56Z").value(), 1780317296);
     assert_true(format_time(1780317296) == "2026-06-01T12:34:56Z");
     for (const char *const text :
-         {"", "2026-06-01", "2026-06-01T12:34:56", "2026-06-01T12:34:56+02:00", "2026-06-01 12:34:56Z",
-          "2026-06-01t12:34:56z", "+026-06-01T12:34:56Z", "2026-06-01T12:34:56Zx"})
+         {"", "2026-06-01", "2026-06-01T12:34:56", "2026-06-01T12:34:56+02", "2026-06-01 12:34:56Z",
+          "2026-06-01t12:34:56z", "+026-06-01T12:34:56Z", "2026-06-01T12:34:56Zx", "2026-06-01T12:34:56+2:00x",
+          "2026-06-01T12:34:56 02:00", "2026-06-01T12:34:56+02.00", "2026-06-01T12:34:5Z+02:00"})
         assert_int_equal(parse_time(text).error().code, Errc::malformed);
+    assert_int_equal(parse_time("2026-06-01T14:34:56+02:00").value(), 1780317296); // RFC 3339, 5.6: time-numoffset
+    assert_int_equal(parse_time("2026-06-01T05:04:56-07:30").value(), 1780317296);
+    assert_int_equal(parse_time("2026-06-01T12:34:56-00:00").value(), 1780317296);
+    for (const char *const text : {"2026-06-01T12:34:56+24:00", "2026-06-01T12:34:56+00:60"})
+        assert_int_equal(parse_time(text).error().code, Errc::out_of_range);
     for (const char *const text : {"2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-06-01T24:00:00Z",
                                    "2026-06-01T00:60:00Z", "2026-06-01T23:59:60Z", "2026-00-01T00:00:00Z"})
         assert_int_equal(parse_time(text).error().code, Errc::out_of_range);
@@ -1193,7 +1199,7 @@ int main() {
         cmocka_unit_test(verdict_json_equals_the_golden_file),
         cmocka_unit_test(verdict_table_shows_what_people_need),
         cmocka_unit_test(verdict_output_is_printable_whatever_evidence_says),
-        cmocka_unit_test(parse_time_takes_one_form_only),
+        cmocka_unit_test(parse_time_takes_utc_or_an_offset),
         cmocka_unit_test(a_verdict_is_accepted_when_it_is_genuine_and_acceptable),
         cmocka_unit_test(a_genuine_report_may_be_unacceptable_and_the_other_way_round),
         cmocka_unit_test(a_verdict_tells_of_advisories_that_nobody_required),
