@@ -18,11 +18,6 @@ cleanup() {
 trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
 . "$CVMIN_SRC/tests/vm/lib.sh"
-# wants CODE NAME [TEXT]: of the last run
-wants() {
-    [ "$code" = "$1" ] || complain "$2: exit $code instead of $1: $(cat "$work/$2.err")"
-    [ -z "${3:-}" ] || grep -qF -- "$3" "$work/$2.err" || complain "$2: no \"$3\" in: $(cat "$work/$2.err")"
-}
 # holds NAME EXPRESSION: of the JSON in NAME.out, as `log`
 holds() {
     python3 -c 'import json, sys

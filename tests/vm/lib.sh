@@ -20,6 +20,11 @@ run() {
     code=0
     "$CVMIN" "$@" >"$work/$name.out" 2>"$work/$name.err" || code=$?
 }
+# wants CODE NAME [TEXT]: of the last run
+wants() {
+    [ "$code" = "$1" ] || complain "$2: exit $code instead of $1: $(cat "$work/$2.err")"
+    [ -z "${3:-}" ] || grep -qF -- "$3" "$work/$2.err" || complain "$2: no \"$3\" in: $(cat "$work/$2.err")"
+}
 # The processes whose command line names the directory of our CVMs, $vms: QEMU, vsock devices, swtpm. Supervisors are asked for
 # by pid. Only those that are not a script's own tools.
 vm_processes() {
