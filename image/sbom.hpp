@@ -1,0 +1,23 @@
+// The software bill of materials of an image: SPDX 2.3 as JSON, with every source and package that it was made from
+// (version, SHA-256, licence), its files, and which is made from what. The same image gives the same bytes. Reads no
+// file. Described in docs/sbom.md. Source: https://spdx.github.io/spdx-spec/v2.3/
+#pragma once
+
+#include "image/image_diff.hpp"
+#include "image/lock.hpp"
+
+namespace cvmin {
+
+inline constexpr const char *sbom_name = "sbom.spdx.json"; // in a release
+
+struct SbomInput {
+    const LoadedImage &image;        // load_image(); with audit.json
+    std::span<const LockText> locks; // toolchain/debs.lock, toolchain/sources.lock, and more that the image records
+    std::string commit;              // of cvmin's sources: 40 or 64 lower-case hexadecimal digits
+    std::int64_t created = 0;        // seconds since 1970: the commit's time, not the clock's
+};
+// missing: the image has no audit.json, or a source has no licence in it; malformed: commit; out_of_range: created;
+// mismatch: the locks are not the image's.
+Result<Json> spdx_document(const SbomInput &input);
+
+} // namespace cvmin
