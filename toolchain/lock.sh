@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# lock.sh --update|--check [toolchain|browser|peer]: resolves packages.list against the Debian mirrors this machine is
-# configured to use and writes debs.lock and sources.lock (toolchain), browser.lock (browser), peer.lock (peer), or all of
-# them, with what changed on stdout; or says which pins of these locks the mirror no longer lists. Needs apt on the host;
+# lock.sh --update|--check [toolchain|browser|peer|firmware]: resolves packages.list against the Debian mirrors this machine is
+# configured to use and writes debs.lock and sources.lock (toolchain), browser.lock (browser), peer.lock (peer), firmware.lock
+# and firmware-sources.lock (firmware), or all of them, with what changed on stdout; or says which pins of these locks the mirror no longer lists. Needs apt on the host;
 # changes nothing of the host's own apt state.
 set -euo pipefail
 # shellcheck source=toolchain/lib.sh
 . "$CVMIN_SRC/toolchain/lib.sh"
 
 readonly RELEASE=trixie NEXT=forky
-mode='' locks=(debs.lock sources.lock browser.lock peer.lock)
+mode='' locks=(debs.lock sources.lock browser.lock peer.lock firmware.lock firmware-sources.lock)
 for word in "$@"; do
     case $word in
     --update | --check) mode=${word#--} ;;
     toolchain) locks=(debs.lock sources.lock) ;;
     browser) locks=(browser.lock) ;;
     peer) locks=(peer.lock) ;;
-    *) die $E_USAGE "lock: --update or --check, then toolchain, browser or peer; not '$word'" ;;
+    firmware) locks=(firmware.lock firmware-sources.lock) ;;
+    *) die $E_USAGE "lock: --update or --check, then toolchain, browser, peer or firmware; not '$word'" ;;
     esac
 done
 [ -n "$mode" ] || die $E_USAGE "lock: --update renews the pins, --check says which of them the mirrors no longer list"
@@ -82,6 +83,21 @@ sources_lock() {
     done
 }
 
+# firmware_sources_lock: upstream's tarball (source) and Debian's packaging with its patches (packaging) of each package.
+firmware_sources_lock() {
+    header
+    words firmware-source | while read -r package; do
+        apt-cache showsrc --only-source "$package" | awk -v p="$package" '
+            /^Version:/ { v = $2 } /^Directory:/ { d = $2 }
+            /^Checksums-Sha256:/ { on = 1; next } /^[^ ]/ { on = 0 }
+            on && $3 ~ /\.orig\.tar\.[a-z0-9]+$/ { kind = "source" }
+            on && $3 ~ /\.debian\.tar\.[a-z0-9]+$/ { kind = "packaging" }
+            on && kind { hash[kind] = $1; size[kind] = $2; name[kind] = $3; kind = "" }
+            END { print_kind("source"); print_kind("packaging") }
+            function print_kind(kind) { print hash[kind], size[kind], d "/" name[kind], p, v, kind }'
+    done
+}
+
 # What every index of the mirror lists, of binary packages and of sources: "sha256 path".
 listed() {
     awk '
@@ -122,6 +138,8 @@ for lock in "${locks[@]}"; do
     sources.lock) sources_lock ;;
     browser.lock) root_lock browser ;;
     peer.lock) root_lock peer ;;
+    firmware.lock) root_lock firmware ;;
+    firmware-sources.lock) firmware_sources_lock ;;
     esac >"$work/$lock"
     if awk '!/^#/ && NF != 6 { bad = 1 } END { exit !bad }' "$work/$lock"; then
         die $E_SYSTEM "an entry of $lock could not be resolved: $(awk '!/^#/ && NF != 6' "$work/$lock" | head -n 1)"
