@@ -5,7 +5,7 @@
 
 #include "agent-min/clock.hpp"
 #include "agent-min/fd.hpp"
-#include "common/bytes.hpp"
+#include "common/manifest.hpp"
 
 #include <memory>
 #include <optional>
@@ -20,22 +20,15 @@ inline constexpr std::size_t max_log_size =
 inline constexpr std::size_t max_output_files = 64;     // listed in one answer, whose frame has 64 KiB
 inline constexpr std::size_t max_output_name_size = 64; // the same
 
-struct SandboxLimits {
-    std::uint64_t memory = 0;       // bytes, of all processes, with what they write into the output folder
-    std::uint64_t cpu_seconds = 0;  // of all processes together
-    std::uint64_t wall_seconds = 0; // from start to end
-    std::uint64_t output = 0;       // bytes in the output folder
-    std::uint64_t processes = 0;    // threads count, too
-};
-
 struct SandboxJob {
     int program_fd;                // a memfd with a static ELF executable, sealed against writing; stays the caller's
     std::vector<std::string> argv; // [0] is what the program finds as its name
     std::vector<std::string> env;  // NAME=value
     const char *inputs_dir; // shown as /in, read-only; user 65534 must be able to read it (directory 0755, files 0444)
-    SandboxLimits limits;
+    Limits limits;
 };
 
+// What ended the run.
 enum class Ended : std::uint8_t { by_itself, wall_limit, cpu_limit, memory_limit, killed };
 
 struct SandboxExit {
@@ -118,7 +111,7 @@ class KernelSandbox final : public Sandbox {
     Fd log_pipe_; // the agent's end
     Fd output_;   // the output folder, which outlives the program
     Fd cgroup_;
-    SandboxLimits limits_{};
+    Limits limits_{};
     std::uint64_t wall_end_ms_ = 0;
     std::uint64_t cpu_check_ms_ = 0;
     Ended ended_ = Ended::by_itself;
