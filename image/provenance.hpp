@@ -28,8 +28,8 @@ struct ProvenanceInput {
     std::span<const LockText> locks;           // as for the SBOM
     std::string commit;                        // 40 or 64 lower-case hexadecimal digits
     std::string firmware = "package";          // or "source"
-    std::span<const NamedDigest> others;       // further files of the release: SBOM, ID block, ...; no signatures
-    std::string source_uri;                    // where the commit can be fetched, "git+https://..."; empty: not said
+    std::span<const NamedDigest> others = {};  // further files of the release: SBOM, ID block, ...; no signatures
+    std::string source_uri{};                  // where the commit can be fetched, "git+https://..."; empty: not said
     std::string builder_id = provenance_default_builder;
 };
 // Subjects: each file with sha256; then each distinct launch as "launch-digest:0x00800f12:2" (CPUID signature, vCPUs)
@@ -51,7 +51,7 @@ struct ProvenanceLaunch {
 };
 struct ProvenanceDependency {
     std::string name, uri;         // one of them may be empty
-    std::string algorithm, digest; // "sha256" or "gitCommit", lower-case hex
+    std::string algorithm, digest; // "sha256", "gitCommit", ...; lower-case hex
 };
 struct Provenance {
     std::vector<NamedDigest> files;
@@ -65,12 +65,14 @@ struct Provenance {
 Result<Provenance> parse_provenance(ByteView statement);
 
 struct ProvenanceMismatch {
-    std::string subject;       // a file's name, "launch digest of EPYC-v4 (0x00800f12), 2 vCPUs"
-    std::string found, wanted; // wanted: what the statement says; empty: it is not there
+    std::string subject;       // "bzImage", "launch digest of EPYC-Genoa (0x00a10f10), 2 vCPUs", "input image/cmdline"
+    std::string found, wanted; // wanted: what the statement says; empty: nothing is there
 };
-// The first difference between the statement and what there is, in both directions: a file or launch that the statement
-// does not name is one as well. `files`: all of the release but the statement itself and signatures.
-std::optional<ProvenanceMismatch> first_mismatch(const Provenance &provenance, std::span<const NamedDigest> files,
+// The first difference between the statement and what there is: debug or not, files and launches in both directions
+// (one that the statement does not name is a difference as well), and every input that image.json records. `files`: all
+// of the release but the statement itself and signatures.
+std::optional<ProvenanceMismatch> first_mismatch(const Provenance &provenance, const ImageManifest &manifest,
+                                                 std::span<const NamedDigest> files,
                                                  std::span<const ReferenceValues> launches);
 
 } // namespace cvmin

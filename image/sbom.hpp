@@ -16,8 +16,13 @@ struct SbomInput {
     std::string commit;              // of cvmin's sources: 40 or 64 lower-case hexadecimal digits
     std::int64_t created = 0;        // seconds since 1970: the commit's time, not the clock's
 };
-// missing: the image has no audit.json, or a source has no licence in it; malformed: commit; out_of_range: created;
-// mismatch: the locks are not the image's.
+// missing: the image has no audit.json, a source has no licence in it, or a lock is missing; malformed: commit;
+// out_of_range: created; unsupported: what is_licence_expression refuses; mismatch: the locks, or the version of a
+// source, are not the image's.
 Result<Json> spdx_document(const SbomInput &input);
+
+// Whether the text is a licence expression by SPDX's grammar. Says nothing about whether its ids are on SPDX's list;
+// LicenseRef-... is not taken, for its text would have to be in the document.
+bool is_licence_expression(std::string_view text);
 
 } // namespace cvmin

@@ -17,7 +17,7 @@ declare -A allowed=(
     [host-tools/signing]="common host-tools/base"
     [host-tools/tpm]="common host-tools/base"
     [library]="common host-tools/appraise"
-    [image]="common host-tools/base host-tools/corim host-tools/measure"
+    [image]="common host-tools/base host-tools/corim host-tools/measure host-tools/measured"
     [host-tools/measure]="common host-tools/base image"
     [qemu]="common host-tools/base host-tools/session host-tools/measure host-tools/signing image"
 )
