@@ -24,6 +24,7 @@ inline constexpr Mount mounts[] = {
     {"devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=0755", true},  // console, tpm0
     {"configfs", "/sys/kernel/config", plain_files, nullptr, false}, // attestation reports; without it: emulated ones
     {"securityfs", "/sys/kernel/security", plain_files, nullptr, false}, // firmware event log, IMA list
+    {"cgroup2", "/sys/fs/cgroup", plain_files, nullptr, false}, // limits of an algorithm; without it none is run
     {"tmpfs", "/run", plain_files, "mode=0700,size=1m", true},
 };
 

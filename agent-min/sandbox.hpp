@@ -80,6 +80,10 @@ class Sandbox {
     ~Sandbox() = default;
 };
 
+// What outputs() and read_output() are made of: `folder` is open, and nobody changes it.
+Result<std::vector<OutputFile>> list_outputs(int folder, std::uint64_t most_bytes);
+Result<void> read_output_file(int folder, const std::string &name, std::uint64_t offset, std::span<std::byte> into);
+
 // By namespaces, cgroup v2, Landlock and seccomp. Every one of them must be there: what the kernel lacks is an error of
 // open. The program's process is a child of the agent: nobody else may wait for it (no waitpid(-1) while a run is under
 // way).
@@ -105,17 +109,20 @@ class KernelSandbox final : public Sandbox {
 
   private:
     explicit KernelSandbox(Clock &clock) : clock_(clock) {}
+    Result<void> try_start(const SandboxJob &job);
+    void take_log(std::size_t most);
+    Result<std::optional<SandboxExit>> look();
+    Result<std::optional<SandboxExit>> collect();
+    Result<void> end(Ended why);
 
     Clock &clock_;
     Fd process_;  // pidfd
     Fd log_pipe_; // the agent's end
     Fd output_;   // the output folder, which outlives the program
-    Fd cgroup_;
     Limits limits_{};
     std::uint64_t wall_end_ms_ = 0;
     std::uint64_t cpu_check_ms_ = 0;
     Ended ended_ = Ended::by_itself;
-    bool running_ = false;
     Bytes log_;
     bool log_truncated_ = false;
 };
