@@ -25,7 +25,14 @@ Reply Service::handle(ByteView message, Peer &peer) {
     const auto request = parse_request(message);
     if (!request)
         return failure(PeerErrc::bad_request, to_string(request.error()));
-    return std::visit([&](const auto &known) { return on(known, peer); }, *request);
+    return std::visit(
+        [&](const auto &known) {
+            if constexpr (requires { on(known, peer); })
+                return on(known, peer);
+            else
+                return failure(PeerErrc::not_available, "this agent runs no computation");
+        },
+        *request);
 }
 
 Reply Service::on(const request::Hello &, Peer &) const {

@@ -26,12 +26,22 @@ constexpr std::string_view failure = "failure";
 constexpr std::string_view activate = "activate";
 constexpr std::string_view activated = "activated";
 constexpr std::string_view events = "events"; // request and response
+constexpr std::string_view manifest = "manifest";
+constexpr std::string_view put = "put";
+constexpr std::string_view put_end = "put-end";
+constexpr std::string_view put_ok = "put-ok";
+constexpr std::string_view status = "status"; // request and response
+constexpr std::string_view get = "get";
+constexpr std::string_view data = "data";
+constexpr std::string_view confirm = "confirm";
 constexpr std::size_t max_size = 32;
 } // namespace kind
 
 // The request with the largest frame is a full secret under a full name; the largest response is full evidence.
 constexpr std::size_t max_overhead = 64; // map, keys, lengths, kind
 static_assert(max_secret_size + max_secret_name_size + max_overhead <= max_request_size);
+static_assert(max_put_size + max_item_name_size + max_overhead <= max_request_size);
+static_assert(max_data_size + max_overhead <= max_response_size);
 static_assert(max_evidence_size + max_overhead <= max_response_size);
 static_assert(max_events_chunk_size >= max_runtime_log_size && max_pcr_mask == (1u << pcr_count) - 1);
 static_assert(max_sp_response_size == sp_response_head_size + snp_report_size + max_cert_table_size);
@@ -52,12 +62,95 @@ std::string_view open(cbor::Decoder &in, std::string_view where) {
     return in.text(1, kind::max_size);
 }
 
-std::string secret_name(cbor::Decoder &in) {
-    in.member(1, "request.name");
-    const std::string_view name = in.text(1, max_secret_name_size);
-    if (in.ok() && !valid_secret_name(name))
+// A text that must be valid in the sense of `valid`.
+std::string name_of(cbor::Decoder &in, std::size_t max, bool (*valid)(std::string_view)) {
+    const std::string_view name = in.text(1, max);
+    if (in.ok() && !valid(name))
         in.refuse(Errc::out_of_range);
     return std::string{name};
+}
+std::string secret_name(cbor::Decoder &in) {
+    in.member(1, "request.name");
+    return name_of(in, max_secret_name_size, valid_secret_name);
+}
+std::string item(cbor::Decoder &in) {
+    in.member(1, "request.item");
+    return name_of(in, max_item_name_size, valid_item);
+}
+
+void put_items(cbor::Encoder &out, const std::vector<response::ItemStatus> &items) {
+    out.open_array(items.size());
+    for (const response::ItemStatus &item : items) {
+        out.open_array(3);
+        out.text(item.item);
+        out.unsigned_integer(item.received);
+        out.unsigned_integer(item.complete ? 1 : 0);
+        out.close();
+    }
+    out.close();
+}
+std::vector<response::ItemStatus> take_items(cbor::Decoder &in) {
+    std::vector<response::ItemStatus> items;
+    if (in.open_array() > 1 + max_datasets)
+        in.refuse(Errc::out_of_range);
+    while (in.more()) {
+        in.open_array(3);
+        response::ItemStatus item;
+        item.item = name_of(in, max_item_name_size, valid_item);
+        item.received = in.unsigned_integer();
+        item.complete = in.unsigned_integer(1) == 1;
+        in.close();
+        items.push_back(std::move(item));
+    }
+    in.close();
+    return items;
+}
+
+void put_outputs(cbor::Encoder &out, const std::vector<response::OutputFile> &outputs) {
+    out.open_array(outputs.size());
+    for (const response::OutputFile &output : outputs) {
+        out.open_array(3);
+        out.text(output.name);
+        out.unsigned_integer(output.size);
+        out.bytes(output.sha256);
+        out.close();
+    }
+    out.close();
+}
+std::vector<response::OutputFile> take_outputs(cbor::Decoder &in) {
+    std::vector<response::OutputFile> outputs;
+    if (in.open_array() > max_outputs)
+        in.refuse(Errc::out_of_range);
+    while (in.more()) {
+        in.open_array(3);
+        response::OutputFile output;
+        output.name = name_of(in, max_output_name_size, valid_output_name);
+        output.size = in.unsigned_integer();
+        output.sha256 = in.array<32>();
+        in.close();
+        outputs.push_back(std::move(output));
+    }
+    in.close();
+    return outputs;
+}
+
+std::size_t large_part(const Request &request) {
+    if (const auto *secret = std::get_if<request::PutSecret>(&request))
+        return secret->value.view().size();
+    if (const auto *put = std::get_if<request::Put>(&request))
+        return put->data.view().size();
+    if (const auto *manifest = std::get_if<request::Manifest>(&request))
+        return manifest->manifest.size();
+    return 0;
+}
+std::size_t large_part(const Response &response) {
+    if (const auto *evidence = std::get_if<response::Evidence>(&response))
+        return evidence->evidence.size();
+    if (const auto *events = std::get_if<response::EventsChunk>(&response))
+        return events->records.size();
+    if (const auto *data = std::get_if<response::Data>(&response))
+        return data->data.size();
+    return 0;
 }
 
 } // namespace
@@ -66,6 +159,30 @@ bool valid_secret_name(std::string_view name) {
     return !name.empty() && name.size() <= max_secret_name_size && std::ranges::all_of(name, [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
     });
+}
+
+bool valid_item(std::string_view item) {
+    return item == algorithm_item ||
+           (item.starts_with(data_item_prefix) && is_manifest_name(item.substr(data_item_prefix.size())));
+}
+
+bool valid_output_name(std::string_view name) {
+    return !name.empty() && name.size() <= max_output_name_size && name != "." && name != ".." &&
+           std::ranges::all_of(name, [](char c) {
+               return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+                      c == '_' || c == '-';
+           });
+}
+
+bool valid_get_name(std::string_view name) {
+    return name == log_name || name == receipt_name ||
+           (name.starts_with(output_prefix) && valid_output_name(name.substr(output_prefix.size())));
+}
+
+std::string_view name(RunState state) {
+    static constexpr std::array<std::string_view, max_run_state + 1> names{
+        "waiting-manifest", "waiting-inputs", "running", "result", "done", "failed", "stopped"};
+    return names[static_cast<std::size_t>(state)];
 }
 
 std::string_view name(PeerErrc code) {
@@ -103,8 +220,7 @@ static std::optional<PeerErrc> peer_error(std::uint64_t number) {
 }
 
 Bytes encode_request(const Request &request) {
-    const auto *put = std::get_if<request::PutSecret>(&request);
-    cbor::Encoder out(put == nullptr ? 256 : put->value.view().size() + 256); // no reallocation leaves a copy behind
+    cbor::Encoder out(large_part(request) + 1024); // no reallocation leaves a copy behind
     std::visit(Overloaded{
                    [&](const request::Hello &) { open(out, kind::hello, 0); },
                    [&](const request::Attest &attest) {
@@ -143,6 +259,40 @@ Bytes encode_request(const Request &request) {
                        out.integer(1);
                        out.unsigned_integer(events.from);
                    },
+                   [&](const request::Manifest &manifest) {
+                       open(out, kind::manifest, 1);
+                       out.integer(1);
+                       out.bytes(manifest.manifest);
+                   },
+                   [&](const request::Put &put) {
+                       open(out, kind::put, 3);
+                       out.integer(1);
+                       out.text(put.item);
+                       out.integer(2);
+                       out.unsigned_integer(put.offset);
+                       out.integer(3);
+                       out.bytes(put.data.view());
+                   },
+                   [&](const request::PutEnd &end) {
+                       open(out, kind::put_end, 2);
+                       out.integer(1);
+                       out.text(end.item);
+                       out.integer(2);
+                       out.unsigned_integer(end.size);
+                   },
+                   [&](const request::Status &) { open(out, kind::status, 0); },
+                   [&](const request::Get &get) {
+                       open(out, kind::get, 2);
+                       out.integer(1);
+                       out.text(get.name);
+                       out.integer(2);
+                       out.unsigned_integer(get.offset);
+                   },
+                   [&](const request::Confirm &confirm) {
+                       open(out, kind::confirm, 1);
+                       out.integer(1);
+                       out.bytes(confirm.receipt);
+                   },
                },
                request);
     out.close();
@@ -150,12 +300,7 @@ Bytes encode_request(const Request &request) {
 }
 
 Bytes encode_response(const Response &response) {
-    std::size_t large = 0;
-    if (const auto *evidence = std::get_if<response::Evidence>(&response))
-        large = evidence->evidence.size();
-    else if (const auto *events = std::get_if<response::EventsChunk>(&response))
-        large = events->records.size();
-    cbor::Encoder out(large + 512);
+    cbor::Encoder out(large_part(response) + 512);
     std::visit(Overloaded{
                    [&](const response::Hello &hello) {
                        open(out, kind::hello, 6);
@@ -202,6 +347,40 @@ Bytes encode_response(const Response &response) {
                        out.integer(2);
                        out.unsigned_integer(events.total);
                    },
+                   [&](const response::PutOk &ok) {
+                       open(out, kind::put_ok, 1);
+                       out.integer(1);
+                       out.unsigned_integer(ok.received);
+                   },
+                   [&](const response::Status &status) {
+                       open(out, kind::status, 5);
+                       out.integer(1);
+                       out.unsigned_integer(static_cast<std::uint64_t>(status.state));
+                       out.integer(2);
+                       put_items(out, status.items);
+                       out.integer(3);
+                       if (status.reason)
+                           out.text(*status.reason);
+                       else
+                           out.null();
+                       out.integer(4);
+                       if (status.wait_status)
+                           out.unsigned_integer(*status.wait_status);
+                       else
+                           out.null();
+                       out.integer(5);
+                       if (status.outputs)
+                           put_outputs(out, *status.outputs);
+                       else
+                           out.null();
+                   },
+                   [&](const response::Data &data) {
+                       open(out, kind::data, 2);
+                       out.integer(1);
+                       out.bytes(data.data);
+                       out.integer(2);
+                       out.unsigned_integer(data.total);
+                   },
                },
                response);
     out.close();
@@ -246,6 +425,35 @@ Result<Request> parse_request(ByteView bytes) {
     } else if (kind == kind::events) {
         in.member(1, "request.from");
         request = request::Events{in.unsigned_integer()};
+    } else if (kind == kind::manifest) {
+        in.member(1, "request.manifest");
+        request = request::Manifest{to_bytes(in.bytes(1, max_manifest_size))};
+    } else if (kind == kind::put) {
+        request::Put put;
+        put.item = item(in);
+        in.member(2, "request.offset");
+        put.offset = in.unsigned_integer();
+        in.member(3, "request.data");
+        put.data = Secret{to_bytes(in.bytes(1, max_put_size))};
+        request = std::move(put);
+    } else if (kind == kind::put_end) {
+        request::PutEnd end;
+        end.item = item(in);
+        in.member(2, "request.size");
+        end.size = in.unsigned_integer();
+        request = std::move(end);
+    } else if (kind == kind::status) {
+        request = request::Status{};
+    } else if (kind == kind::get) {
+        request::Get get;
+        in.member(1, "request.name");
+        get.name = name_of(in, max_get_name_size, valid_get_name);
+        in.member(2, "request.offset");
+        get.offset = in.unsigned_integer();
+        request = std::move(get);
+    } else if (kind == kind::confirm) {
+        in.member(1, "request.receipt");
+        request = request::Confirm{in.array<32>()};
     } else {
         in.refuse(Errc::unsupported);
     }
@@ -291,6 +499,32 @@ Result<Response> parse_response(ByteView bytes) {
         in.member(2, "response.total");
         events.total = in.unsigned_integer();
         response = std::move(events);
+    } else if (kind == kind::put_ok) {
+        in.member(1, "response.received");
+        response = response::PutOk{in.unsigned_integer()};
+    } else if (kind == kind::status) {
+        response::Status status;
+        in.member(1, "response.state");
+        status.state = static_cast<RunState>(in.unsigned_integer(max_run_state));
+        in.member(2, "response.items");
+        status.items = take_items(in);
+        in.member(3, "response.reason");
+        if (!in.null())
+            status.reason = std::string{in.text(1, max_reason_size)};
+        in.member(4, "response.wait_status");
+        if (!in.null())
+            status.wait_status = in.unsigned_integer();
+        in.member(5, "response.outputs");
+        if (!in.null())
+            status.outputs = take_outputs(in);
+        response = std::move(status);
+    } else if (kind == kind::data) {
+        response::Data data;
+        in.member(1, "response.data");
+        data.data = to_bytes(in.bytes(0, max_data_size));
+        in.member(2, "response.total");
+        data.total = in.unsigned_integer();
+        response = std::move(data);
     } else if (kind == kind::stopping) {
         // nothing more
     } else if (kind == kind::failure) {

@@ -4,6 +4,7 @@
 
 #include "common/bytes.hpp"
 #include "common/hash.hpp"
+#include "common/manifest.hpp"
 #include "common/secret.hpp"
 #include "common/tpm_alg.hpp"
 
@@ -31,8 +32,21 @@ inline constexpr std::size_t max_credential_size = 64;          // the largest d
 inline constexpr std::size_t max_events_chunk_size = 64u << 10; // the whole runtime log (max_runtime_log_size)
 inline constexpr std::uint32_t max_pcr_mask = 0xffffff;         // PCR 0 to 23
 inline constexpr std::size_t max_report_source_size = 64; // configfs-tsm's provider names have under 20 characters
+// The computation; its inputs are named as manifest.hpp says
+inline constexpr std::size_t max_put_size = 64u << 10;   // one piece of an input: a frame like a secret's
+inline constexpr std::size_t max_output_name_size = 64;  // [A-Za-z0-9._-]+, neither "." nor ".."
+inline constexpr std::size_t max_outputs = 64;           // files of a result; their list fits a frame
+inline constexpr std::size_t max_data_size = 256u << 10; // one piece of a result
+inline constexpr std::size_t max_reason_size = 96;       // one line, as the runtime log has it
+inline constexpr std::string_view output_prefix = "output/";
+inline constexpr std::string_view log_name = "log";
+inline constexpr std::string_view receipt_name = "receipt";
+inline constexpr std::size_t max_get_name_size = output_prefix.size() + max_output_name_size;
 
 bool valid_secret_name(std::string_view name); // 1..max_secret_name_size characters of [a-z0-9._-]
+bool valid_item(std::string_view item);        // "algorithm", or "data/" and what is_manifest_name takes
+bool valid_output_name(std::string_view name); // 1..max_output_name_size of [A-Za-z0-9._-], neither "." nor ".."
+bool valid_get_name(std::string_view name);    // "log", "receipt", or "output/" and what valid_output_name takes
 
 namespace request {
 struct Hello {};
@@ -59,10 +73,33 @@ struct Activate { // TPM2_ActivateCredential with the AK and the EK of the evide
 struct Events { // the runtime log from this record on
     std::uint64_t from = 0;
 };
-struct Stop {}; // power off
+struct Stop {};     // power off
+struct Manifest {   // of the computation
+    Bytes manifest; // encode_manifest; 1..max_manifest_size
+};
+// A piece of an input. The offset is what is stored of the item, or 0, which begins anew. A client may send many before
+// it reads the answers, which come in the order of the requests.
+struct Put {
+    std::string item; // valid_item
+    std::uint64_t offset = 0;
+    Secret data; // 1..max_put_size
+};
+struct PutEnd { // the item is complete; its digest is now compared with the manifest's
+    std::string item;
+    std::uint64_t size = 0;
+};
+struct Status {};
+struct Get {          // a piece of the result
+    std::string name; // valid_get_name
+    std::uint64_t offset = 0;
+};
+struct Confirm {            // this consumer has everything
+    Sha256Digest receipt{}; // SHA-256 of the receipt
+};
 } // namespace request
 using Request = std::variant<request::Hello, request::Attest, request::PutSecret, request::SecretDigest, request::Stop,
-                             request::Activate, request::Events>;
+                             request::Activate, request::Events, request::Manifest, request::Put, request::PutEnd,
+                             request::Status, request::Get, request::Confirm>;
 
 // Error set of the protocol; each request's subset is in docs/protocol.md.
 #define CVMIN_PEER_ERROR_TABLE(X)                                                                                      \
@@ -74,7 +111,16 @@ using Request = std::variant<request::Hello, request::Attest, request::PutSecret
     X(full, 6, "no room for another secret")                                                                           \
     X(internal, 7, "the agent failed; its state is unchanged")                                                         \
     X(tpm_refused, 8, "the TPM did not take it")                                                                       \
-    X(log_full, 9, "the runtime log has no room left for what this would have to record")
+    X(log_full, 9, "the runtime log has no room left for what this would have to record")                              \
+    X(bad_manifest, 10, "the manifest is not valid")                                                                   \
+    X(manifest_mismatch, 11, "this CVM was launched for another manifest")                                             \
+    X(not_a_party, 12, "the key of this connection is not one of the manifest's")                                      \
+    X(wrong_role, 13, "the manifest does not give this party the role for it")                                         \
+    X(unknown_item, 14, "the manifest has no such input, or the result no such part")                                  \
+    X(wrong_state, 15, "the computation is not in a state for it")                                                     \
+    X(wrong_offset, 16, "not where the input that is stored ends")                                                     \
+    X(too_large, 17, "more than the manifest allows for this input")                                                   \
+    X(digest_mismatch, 18, "not what the manifest names; nothing of it is kept")
 enum class PeerErrc : std::uint8_t {
 #define X(name, number, text) name = number,
     CVMIN_PEER_ERROR_TABLE(X)
@@ -82,6 +128,19 @@ enum class PeerErrc : std::uint8_t {
 };
 std::string_view name(PeerErrc code);
 std::string_view message(PeerErrc code);
+
+// Where a computation stands. The number is that on the wire: append only.
+enum class RunState : std::uint8_t {
+    waiting_manifest = 0, // none has been accepted
+    waiting_inputs = 1,   // some input is not complete
+    running = 2,
+    result = 3,  // there for the consumers
+    done = 4,    // all consumers have confirmed; inputs and result are wiped
+    failed = 5,  // with a reason; no result
+    stopped = 6, // the machine is going off
+};
+inline constexpr std::uint64_t max_run_state = 6;
+std::string_view name(RunState state); // "waiting-inputs"
 
 namespace response {
 struct Hello {
@@ -110,12 +169,40 @@ struct Failure {
     PeerErrc code;
     std::string text; // for people
 };
+struct PutOk {
+    std::uint64_t received = 0; // bytes of the item that are stored now
+};
+struct ItemStatus {
+    std::string item;
+    std::uint64_t received = 0;
+    bool complete = false;
+    friend bool operator==(const ItemStatus &, const ItemStatus &) = default;
+};
+struct OutputFile {
+    std::string name;
+    std::uint64_t size = 0;
+    Sha256Digest sha256{};
+    friend bool operator==(const OutputFile &, const OutputFile &) = default;
+};
+struct Status {
+    RunState state = RunState::waiting_manifest;
+    std::vector<ItemStatus> items{}; // in the manifest's order, the algorithm first; at most one more than max_datasets
+    std::optional<std::string> reason{};              // why it failed; 1..max_reason_size
+    std::optional<std::uint64_t> wait_status{};       // of the program, once it has ended
+    std::optional<std::vector<OutputFile>> outputs{}; // for consumers, once there is a result; 0..max_outputs
+    friend bool operator==(const Status &, const Status &) = default;
+};
+struct Data {
+    Bytes data; // 0..max_data_size; empty: the offset is the end
+    std::uint64_t total = 0;
+};
 } // namespace response
-using Response = std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping,
-                              response::Failure, response::Activated, response::EventsChunk>;
+using Response =
+    std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping, response::Failure,
+                 response::Activated, response::EventsChunk, response::PutOk, response::Status, response::Data>;
 
-// Both without the frame header. The bytes of a PutSecret hold the secret: whoever encodes or reads it wipes them.
-// Texts must be printable ASCII and within their limits.
+// Both without the frame header. The bytes of a PutSecret, a Put or a Data hold what is secret: whoever encodes or
+// reads them wipes them. Texts must be printable ASCII and within their limits.
 Bytes encode_request(const Request &request);
 Bytes encode_response(const Response &response);
 // truncated, trailing; malformed: not canonical CBOR, unknown, missing or mistyped member; unsupported: unknown request

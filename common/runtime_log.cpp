@@ -18,9 +18,9 @@ constexpr std::int64_t digest = 1;
 } // namespace key
 
 constexpr std::array<std::string_view, std::variant_size_v<Event>> kind_names{
-    "boot",     "session-opened",     "manifest", "secret-received",  "start",
-    "result",   "violation",          "log-full", "sessions-dropped", "stop",
-    "tpm-lost", "violations-dropped",
+    "boot",     "session-opened",     "manifest",       "secret-received",  "start",
+    "result",   "violation",          "log-full",       "sessions-dropped", "stop",
+    "tpm-lost", "violations-dropped", "input-received", "run-failed",       "result-taken",
 };
 constexpr std::uint64_t kind_boot = 0;
 constexpr std::uint64_t kind_log_full = 7;
@@ -103,6 +103,17 @@ Bytes encode_content(std::uint64_t time_us, const Event &event) {
                        text(2, lost.reason);
                    },
                    [&](const event::ViolationsDropped &) { open(0); },
+                   [&](const event::InputReceived &input) {
+                       open(3);
+                       number(2, input.session);
+                       text(3, input.item);
+                       bytes(4, input.digest);
+                   },
+                   [&](const event::RunFailed &failed) {
+                       open(1);
+                       text(2, failed.reason);
+                   },
+                   [&](const event::ResultTaken &) { open(0); },
                },
                event);
     out.close();
@@ -113,11 +124,17 @@ PartState part_state(cbor::Decoder &in) {
     return static_cast<PartState>(in.unsigned_integer(static_cast<std::uint64_t>(PartState::failed)));
 }
 
-std::string secret_name(cbor::Decoder &in) {
-    const std::string_view name = in.text(1, max_secret_name_size);
-    if (in.ok() && !valid_secret_name(name))
+std::string name_of(cbor::Decoder &in, std::size_t max, bool (*valid)(std::string_view)) {
+    const std::string_view name = in.text(1, max);
+    if (in.ok() && !valid(name))
         in.refuse(Errc::out_of_range);
     return std::string{name};
+}
+std::string secret_name(cbor::Decoder &in) {
+    return name_of(in, max_secret_name_size, valid_secret_name);
+}
+bool valid_violation_name(std::string_view name) {
+    return valid_secret_name(name) || valid_item(name) || valid_get_name(name);
 }
 
 // By kind number, in the order of Event; each reads the members from 2 on.
@@ -187,7 +204,7 @@ constexpr std::array<ReadEvent, std::variant_size_v<Event>> readers{
             in.refuse(Errc::unsupported);
         }
         in.member(4, "runtime_log.violation.name");
-        violation.name = secret_name(in);
+        violation.name = name_of(in, max_get_name_size, valid_violation_name);
         return violation;
     },
     [](cbor::Decoder &) -> Event { return event::LogFull{}; },
@@ -201,6 +218,21 @@ constexpr std::array<ReadEvent, std::variant_size_v<Event>> readers{
         return event::TpmLost{std::string{in.text(1, max_event_text_size)}};
     },
     [](cbor::Decoder &) -> Event { return event::ViolationsDropped{}; },
+    [](cbor::Decoder &in) -> Event {
+        event::InputReceived input;
+        in.member(2, "runtime_log.input_received.session");
+        input.session = in.unsigned_integer();
+        in.member(3, "runtime_log.input_received.item");
+        input.item = name_of(in, max_item_name_size, valid_item);
+        in.member(4, "runtime_log.input_received.digest");
+        input.digest = in.array<32>();
+        return input;
+    },
+    [](cbor::Decoder &in) -> Event {
+        in.member(2, "runtime_log.run_failed.reason");
+        return event::RunFailed{std::string{in.text(1, max_event_text_size)}};
+    },
+    [](cbor::Decoder &) -> Event { return event::ResultTaken{}; },
 };
 
 Result<void> read_content(ByteView bytes, RuntimeRecord &record) {

@@ -35,7 +35,10 @@ enum class PartState : std::uint8_t { absent = 0, ready = 1, failed = 2 };
 // What was asked for and is not allowed.
 #define CVMIN_VIOLATION_TABLE(X)                                                                                       \
     X(put_before_attest, 1, "a secret was sent on a connection that had not taken evidence")                           \
-    X(wrong_put, 2, "other bytes were sent under a name that is taken")
+    X(wrong_put, 2, "other bytes were sent under a name that is taken")                                                \
+    X(wrong_role, 3, "asked for in a role that the manifest does not give")                                            \
+    X(digest_mismatch, 4, "an input was not what the manifest names")                                                  \
+    X(wrong_manifest, 5, "another manifest was sent than the one that holds here")
 enum class ViolationRule : std::uint8_t {
 #define X(name, number, text) name = number,
     CVMIN_VIOLATION_TABLE(X)
@@ -80,7 +83,7 @@ struct Result {
 struct Violation {
     std::uint64_t session = 0;
     ViolationRule rule = ViolationRule::put_before_attest;
-    std::string name; // of the secret that was sent
+    std::string name; // of the secret that was sent, the item, or what else was asked for
     friend bool operator==(const Violation &, const Violation &) = default;
 };
 struct LogFull { // always the last one: from here on the agent refuses what it would have to record
@@ -100,12 +103,26 @@ struct TpmLost {        // from here on there is no TPM; this record and later o
 struct ViolationsDropped { // from here on no violation is recorded
     friend bool operator==(const ViolationsDropped &, const ViolationsDropped &) = default;
 };
+struct InputReceived { // whole, and what the manifest names
+    std::uint64_t session = 0;
+    std::string item; // valid_item
+    Sha256Digest digest{};
+    friend bool operator==(const InputReceived &, const InputReceived &) = default;
+};
+struct RunFailed {      // there is no result, and there will be none
+    std::string reason; // 1..max_event_text_size
+    friend bool operator==(const RunFailed &, const RunFailed &) = default;
+};
+struct ResultTaken { // every consumer has confirmed; inputs and result are wiped
+    friend bool operator==(const ResultTaken &, const ResultTaken &) = default;
+};
 } // namespace event
 
 // The number of a kind on the wire is its index here: append only.
-using Event = std::variant<event::Boot, event::SessionOpened, event::Manifest, event::SecretReceived, event::Start,
-                           event::Result, event::Violation, event::LogFull, event::SessionsDropped, event::Stop,
-                           event::TpmLost, event::ViolationsDropped>;
+using Event =
+    std::variant<event::Boot, event::SessionOpened, event::Manifest, event::SecretReceived, event::Start, event::Result,
+                 event::Violation, event::LogFull, event::SessionsDropped, event::Stop, event::TpmLost,
+                 event::ViolationsDropped, event::InputReceived, event::RunFailed, event::ResultTaken>;
 std::string_view kind_name(const Event &event); // "session-opened"
 
 // SHA-256(exporter || value), with the TLS exporter of the connection that put it for the context

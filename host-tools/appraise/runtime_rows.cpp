@@ -47,10 +47,11 @@ std::vector<std::string> refused_events(const RuntimeLog &log, const std::vector
 } // namespace
 
 bool valid_runtime_refusal(std::string_view name) {
-    static const Event kinds[] = {event::SessionOpened{}, event::Manifest{},         event::SecretReceived{},
-                                  event::Start{},         event::Result{},           event::Violation{},
-                                  event::LogFull{},       event::SessionsDropped{},  event::Stop{},
-                                  event::TpmLost{},       event::ViolationsDropped{}};
+    static const Event kinds[] = {
+        event::SessionOpened{}, event::Manifest{},   event::SecretReceived{},    event::Start{},
+        event::Result{},        event::Violation{},  event::LogFull{},           event::SessionsDropped{},
+        event::Stop{},          event::TpmLost{},    event::ViolationsDropped{}, event::InputReceived{},
+        event::RunFailed{},     event::ResultTaken{}};
     return name == "debug-image" || name == "no-tpm" || name == "no-ima" ||
            std::ranges::any_of(kinds, [name](const Event &kind) { return kind_name(kind) == name; });
 }

@@ -77,6 +77,10 @@ Json event_members(const Event &event) {
             },
             [](const event::Stop &stop) { return Json{{"session", stop.session}}; },
             [](const event::TpmLost &lost) { return Json{{"reason", printable_line(lost.reason)}}; },
+            [](const event::InputReceived &input) {
+                return Json{{"session", input.session}, {"item", input.item}, {"sha256", hex(input.digest)}};
+            },
+            [](const event::RunFailed &failed) { return Json{{"reason", printable_line(failed.reason)}}; },
             [](const auto &) { return Json::object(); },
         },
         event);
@@ -132,6 +136,13 @@ std::string event_text(const Event &event) {
             [](const event::Stop &stop) { return session_text(stop.session); },
             [](const event::TpmLost &lost) { return printable_line(lost.reason); },
             [](const event::ViolationsDropped &) { return std::string{"violations are not recorded any more"}; },
+            [](const event::InputReceived &input) {
+                return session_text(input.session) + ", " + input.item + ", sha256 " + hex(input.digest);
+            },
+            [](const event::RunFailed &failed) { return printable_line(failed.reason); },
+            [](const event::ResultTaken &) {
+                return std::string{"every consumer has the result; inputs and result are wiped"};
+            },
         },
         event);
 }

@@ -186,6 +186,120 @@ static void events_are_asked_for_and_given_as_typed(void **) {
     assert_true(response_refusal(head + "01 40 02 60") == Errc::malformed);
 }
 
+static void inputs_are_put_in_pieces_as_typed(void **) {
+    const Bytes manifest = bytes_of("a2 00" + text("manifest") + "01 42 a0a1"),
+                put = bytes_of("a4 00" + text("put") + "01" + text("data/a.csv") + "02 1a00010000 03 43 0102ff"),
+                algorithm = bytes_of("a4 00" + text("put") + "01" + text("algorithm") + "02 00 03 41 7f"),
+                end = bytes_of("a3 00" + text("put-end") + "01" + text("data/a.csv") + "02 1a00010003"),
+                ok = bytes_of("a2 00" + text("put-ok") + "01 1a00010003");
+    assert_true(equal(encode_request(request::Manifest{bytes_of("a0a1")}), manifest));
+    assert_true(equal(encode_request(request::Put{"data/a.csv", 65536, Secret{bytes_of("0102ff")}}), put));
+    assert_true(equal(encode_request(request::Put{"algorithm", 0, Secret{bytes_of("7f")}}), algorithm));
+    assert_true(equal(encode_request(request::PutEnd{"data/a.csv", 65539}), end));
+    assert_true(equal(encode_response(response::PutOk{65539}), ok));
+    assert_true(std::get<request::Manifest>(*parse_request(manifest)).manifest == bytes_of("a0a1"));
+    const auto read = parse_request(put);
+    const auto &piece = std::get<request::Put>(*read);
+    assert_true(piece.item == "data/a.csv" && piece.offset == 65536 && equal(piece.data.view(), bytes_of("0102ff")));
+    const auto ended = parse_request(end);
+    assert_true(std::get<request::PutEnd>(*ended).item == "data/a.csv" &&
+                std::get<request::PutEnd>(*ended).size == 65539);
+    assert_int_equal(std::get<response::PutOk>(*parse_response(ok)).received, 65539);
+    for (const Bytes &typed : {manifest, put, end})
+        assert_int_equal(accepted_truncations(typed, parse_request), 0);
+    assert_int_equal(accepted_truncations(ok, parse_response), 0);
+
+    const std::string head = "a4 00" + text("put");
+    assert_true(request_refusal(head + "01" + text("algorithm") + "02 00 03 5a00010000" + repeat("00", 65536)) ==
+                Errc::usage); // accepted
+    assert_true(request_refusal(head + "01" + text("algorithm") + "02 00 03 5a00010001" + repeat("00", 65537)) ==
+                Errc::out_of_range);
+    assert_true(request_refusal(head + "01" + text("algorithm") + "02 00 03 40") == Errc::out_of_range);
+    for (const char *bad :
+         {"algorithm/x", "Algorithm", "data", "data/", "data/A", "data/.a", "data/a/b", "output/a", "a"})
+        assert_true(request_refusal(head + "01" + text(bad) + "02 00 03 41 00") == Errc::out_of_range);
+    const std::string manifest_head = "a2 00" + text("manifest");
+    assert_true(request_refusal(manifest_head + "01 598000" + repeat("00", 32768)) == Errc::usage); // accepted
+    assert_true(request_refusal(manifest_head + "01 598001" + repeat("00", 32769)) == Errc::out_of_range);
+    assert_true(request_refusal(manifest_head + "01 40") == Errc::out_of_range);
+}
+
+static void a_status_is_written_and_read_as_typed(void **) {
+    const Bytes ask = bytes_of("a1 00" + text("status"));
+    assert_true(equal(encode_request(request::Status{}), ask));
+    assert_true(std::holds_alternative<request::Status>(*parse_request(ask)));
+
+    const Bytes nothing = bytes_of("a6 00" + text("status") + "01 00 02 80 03 f6 04 f6 05 f6");
+    assert_true(equal(encode_response(response::Status{}), nothing));
+    assert_true(std::get<response::Status>(*parse_response(nothing)) == response::Status{});
+
+    const response::Status status{
+        .state = RunState::result,
+        .items = {{.item = "algorithm", .received = 1000, .complete = true},
+                  {.item = "data/a", .received = 5, .complete = false}},
+        .reason = "x",
+        .wait_status = 256,
+        .outputs = std::vector<response::OutputFile>{{.name = "Join.csv", .size = 3, .sha256 = filled<32>(0xd1)}}};
+    const Bytes typed =
+        bytes_of("a6 00" + text("status") + "01 03 02 82 83" + text("algorithm") + "1903e8 01 83" + text("data/a") +
+                 "05 00 03 61 78 04 190100 05 81 83" + text("Join.csv") + "03 5820" + repeat("d1", 32));
+    assert_true(equal(encode_response(status), typed));
+    assert_true(std::get<response::Status>(*parse_response(typed)) == status);
+    assert_int_equal(accepted_truncations(typed, parse_response), 0);
+
+    const std::string head = "a6 00" + text("status"), tail = "03 f6 04 f6 05 f6";
+    const std::string item = "83" + text("data/a") + "00 00", output = "83 61 78 00 5820" + repeat("d1", 32);
+    assert_true(response_refusal(head + "01 06 02 80" + tail) == Errc::usage); // accepted
+    assert_true(response_refusal(head + "01 07 02 80" + tail) == Errc::out_of_range);
+    assert_true(response_refusal(head + "01 01 02 91" + repeat(item, 17) + tail) == Errc::usage); // accepted
+    assert_true(response_refusal(head + "01 01 02 92" + repeat(item, 18) + tail) == Errc::out_of_range);
+    assert_true(response_refusal(head + "01 01 02 81 83" + text("data/a") + "00 02" + tail) == Errc::out_of_range);
+    assert_true(response_refusal(head + "01 01 02 81 82" + text("data/a") + "00" + tail) == Errc::malformed);
+    assert_true(response_refusal(head + "01 05 02 80 03 60 04 f6 05 f6") == Errc::out_of_range);
+    assert_true(response_refusal(head + "01 05 02 80 03 7861" + repeat("78", 97) + "04 f6 05 f6") ==
+                Errc::out_of_range);
+    assert_true(response_refusal(head + "01 03 02 80 03 f6 04 00 05 9840" + repeat(output, 64)) ==
+                Errc::usage); // accepted
+    assert_true(response_refusal(head + "01 03 02 80 03 f6 04 00 05 9841" + repeat(output, 65)) == Errc::out_of_range);
+    assert_true(response_refusal(head + "01 03 02 80 03 f6 04 00 05 81 83 62 2e2e 00 5820" + repeat("d1", 32)) ==
+                Errc::out_of_range); // ".."
+}
+
+static void a_result_is_got_and_confirmed_as_typed(void **) {
+    const Bytes get = bytes_of("a3 00" + text("get") + "01" + text("output/Join.csv") + "02 1a00040000"),
+                log = bytes_of("a3 00" + text("get") + "01" + text("log") + "02 00"),
+                confirm = bytes_of("a2 00" + text("confirm") + "01 5820" + repeat("d1", 32)),
+                data = bytes_of("a3 00" + text("data") + "01 43 a1b2c3 02 1a00040003");
+    assert_true(equal(encode_request(request::Get{"output/Join.csv", 262144}), get));
+    assert_true(equal(encode_request(request::Get{"log", 0}), log));
+    assert_true(equal(encode_request(request::Confirm{filled<32>(0xd1)}), confirm));
+    assert_true(equal(encode_response(response::Data{bytes_of("a1b2c3"), 262147}), data));
+    const auto got = parse_request(get);
+    assert_true(std::get<request::Get>(*got).name == "output/Join.csv" &&
+                std::get<request::Get>(*got).offset == 262144);
+    assert_true(std::get<request::Confirm>(*parse_request(confirm)).receipt == filled<32>(0xd1));
+    const auto given = parse_response(data);
+    assert_true(std::get<response::Data>(*given).data == bytes_of("a1b2c3") &&
+                std::get<response::Data>(*given).total == 262147);
+    assert_int_equal(accepted_truncations(get, parse_request), 0);
+    assert_int_equal(accepted_truncations(confirm, parse_request), 0);
+    assert_int_equal(accepted_truncations(data, parse_response), 0);
+    assert_true(request_refusal("a3 00" + text("get") + "01" + text("receipt") + "02 00") == Errc::usage); // accepted
+    for (const char *bad : {"output/", "output/.", "output/..", "output/a/b", "output", "logs", "data/a"})
+        assert_true(request_refusal("a3 00" + text("get") + "01" + text(bad) + "02 00") == Errc::out_of_range);
+    const std::string head = "a3 00" + text("data");
+    assert_true(response_refusal(head + "01 5a00040000" + repeat("00", 262144) + "02 00") == Errc::usage); // accepted
+    assert_true(response_refusal(head + "01 5a00040001" + repeat("00", 262145) + "02 00") == Errc::out_of_range);
+}
+
+static void run_states_have_frozen_numbers_and_names(void **) {
+    constexpr std::string_view names[] = {"waiting-manifest", "waiting-inputs", "running", "result", "done",
+                                          "failed",           "stopped"};
+    for (std::size_t i = 0; i < std::size(names); ++i)
+        assert_true(name(static_cast<RunState>(i)) == names[i]);
+    assert_int_equal(max_run_state, std::size(names) - 1);
+}
+
 static void responses_outside_their_limits_are_refused(void **) {
     const std::string rest = "03 00 04 00 05 00 06" + text("x"), failure = "a3 00" + text("failure");
     assert_true(response_refusal("a7 00" + text("hello") + "01 01 02" + text("a") + rest) == Errc::usage); // accepted
@@ -193,7 +307,8 @@ static void responses_outside_their_limits_are_refused(void **) {
     assert_true(response_refusal("a7 00" + text("hello") + "01 01 02 60" + rest) == Errc::out_of_range);
     assert_true(response_refusal("a7 00" + text("hello") + "01 01 02 62 1b5b" + rest) == Errc::malformed);
     assert_true(response_refusal(failure + "01 00 02 60") == Errc::out_of_range);
-    assert_true(response_refusal(failure + "01 0a 02 60") == Errc::out_of_range);
+    assert_true(response_refusal(failure + "01 12 02 60") == Errc::usage); // accepted
+    assert_true(response_refusal(failure + "01 13 02 60") == Errc::out_of_range);
     assert_true(response_refusal(failure + "01 01 02 78c8" + repeat("78", 200)) == Errc::usage); // accepted
     assert_true(response_refusal(failure + "01 01 02 78c9" + repeat("78", 201)) == Errc::out_of_range);
     assert_true(response_refusal(failure + "01 01 02 66 6f6b1b5b324a") == Errc::malformed); // clears a terminal
@@ -220,6 +335,15 @@ static void peer_errors_have_frozen_numbers_and_texts(void **) {
     assert_int_equal(static_cast<int>(PeerErrc::internal), 7);
     assert_int_equal(static_cast<int>(PeerErrc::tpm_refused), 8);
     assert_int_equal(static_cast<int>(PeerErrc::log_full), 9);
+    assert_int_equal(static_cast<int>(PeerErrc::bad_manifest), 10);
+    assert_int_equal(static_cast<int>(PeerErrc::manifest_mismatch), 11);
+    assert_int_equal(static_cast<int>(PeerErrc::not_a_party), 12);
+    assert_int_equal(static_cast<int>(PeerErrc::wrong_role), 13);
+    assert_int_equal(static_cast<int>(PeerErrc::unknown_item), 14);
+    assert_int_equal(static_cast<int>(PeerErrc::wrong_state), 15);
+    assert_int_equal(static_cast<int>(PeerErrc::wrong_offset), 16);
+    assert_int_equal(static_cast<int>(PeerErrc::too_large), 17);
+    assert_int_equal(static_cast<int>(PeerErrc::digest_mismatch), 18);
     assert_true(name(PeerErrc::not_attested) == "not_attested");
     assert_true(message(PeerErrc::full) == "no room for another secret");
     assert_true(message(PeerErrc::internal).size() <= max_error_text_size);
@@ -300,6 +424,10 @@ int main() {
         cmocka_unit_test(a_quote_can_be_asked_for_with_the_evidence),
         cmocka_unit_test(credential_activation_is_written_and_read_as_typed),
         cmocka_unit_test(events_are_asked_for_and_given_as_typed),
+        cmocka_unit_test(inputs_are_put_in_pieces_as_typed),
+        cmocka_unit_test(a_status_is_written_and_read_as_typed),
+        cmocka_unit_test(a_result_is_got_and_confirmed_as_typed),
+        cmocka_unit_test(run_states_have_frozen_numbers_and_names),
         cmocka_unit_test(responses_outside_their_limits_are_refused),
         cmocka_unit_test(the_largest_messages_fit_their_limits),
         cmocka_unit_test(peer_errors_have_frozen_numbers_and_texts),

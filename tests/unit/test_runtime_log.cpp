@@ -101,6 +101,9 @@ constexpr std::string_view every_pcr256 = "4d291470b624ed89f16671f06f5bfb1d7c5eb
 constexpr std::string_view boot_head =
     "400ff8c91f6a661384d8377eb8f640d4bd58d3e532c9e8548af3033abf743c0d88f96ac9672c85efffe9330bcb187669";
 
+constexpr std::string_view computation_head =
+    "11cb0e59cc561780103d7e2862487eaaf475ab06b87af51ccde682c11b3732302d3aa857ce372cc716de5c6964ae2abe";
+
 RuntimeLogWriter written(std::size_t count = std::size(every_event)) {
     RuntimeLogWriter log;
     for (std::size_t i = 0; i < count; ++i)
@@ -117,6 +120,32 @@ static void a_log_is_written_as_another_program_typed_it(void **) {
     assert_true(hex(log.head()) == every_head);
     assert_true(hex(written(1).head()) == boot_head);
     assert_true(all_zero(RuntimeLogWriter{}.head()) && RuntimeLogWriter{}.log() == bytes_of("80"));
+}
+
+// What a computation leaves in a log; by the same other program.
+static void a_computation_is_written_and_read_as_another_program_typed_it(void **) {
+    const Event events[] = {
+        every_event[0],
+        event::Manifest{filled<32>(0xcc)},
+        event::Violation{.session = 3, .rule = ViolationRule::wrong_role, .name = "data/left.csv"},
+        event::Violation{.session = 2, .rule = ViolationRule::digest_mismatch, .name = "algorithm"},
+        event::Violation{.session = 2, .rule = ViolationRule::wrong_manifest, .name = "manifest"},
+        event::InputReceived{.session = 2, .item = "algorithm", .digest = filled<32>(0xdd)},
+        event::InputReceived{.session = 3, .item = "data/left.csv", .digest = filled<32>(0xde)},
+        event::RunFailed{"the program used more than 64 MiB"},
+        event::ResultTaken{},
+    };
+    RuntimeLogWriter log;
+    for (std::size_t i = 0; i < std::size(events); ++i)
+        assert_true(log.append(1000 + i, events[i]).has_value());
+    assert_true(equal(log.log(), file("computation.cel")));
+    assert_true(hex(log.head()) == computation_head);
+    const auto read = parse_runtime_log(file("computation.cel"));
+    assert_true(read && read->records.size() == std::size(events));
+    for (std::size_t i = 0; i < std::size(events); ++i)
+        assert_true(read->records[i].event == events[i]);
+    assert_true(kind_name(events[5]) == "input-received" && kind_name(events[7]) == "run-failed" &&
+                kind_name(events[8]) == "result-taken");
 }
 
 static void a_log_is_read_and_replayed(void **) {
@@ -237,11 +266,18 @@ static void events_out_of_their_limits_are_refused(void **) {
     assert_true(refusal_after_boot("a5 00 03 01 00 02 01 03 61 6b 04" + digest) == Errc::usage); // secret-received
     assert_true(refusal_after_boot("a5 00 03 01 00 02 01 03 61 4b 04" + digest) == Errc::out_of_range); // "K"
     assert_true(refusal_after_boot("a5 00 03 01 00 02 01 03 60 04" + digest) == Errc::out_of_range);
-    assert_true(refusal_after_boot("a5 00 06 01 00 02 01 03 03 04 61 6b") == Errc::unsupported); // rule 3
-    assert_true(refusal_after_boot("a3 00 0a 01 00 02 60") == Errc::out_of_range);               // no reason
+    assert_true(refusal_after_boot("a5 00 06 01 00 02 01 03 06 04 61 6b") == Errc::unsupported);           // rule 6
+    assert_true(refusal_after_boot("a5 00 06 01 00 02 01 03 05 04 68 6f75747075742f58") == Errc::usage);   // output/X
+    assert_true(refusal_after_boot("a5 00 06 01 00 02 01 03 05 04 62 2f58") == Errc::out_of_range);        // /X
+    assert_true(refusal_after_boot("a5 00 0c 01 00 02 01 03 66 646174612f78 04" + digest) == Errc::usage); // data/x
+    assert_true(refusal_after_boot("a5 00 0c 01 00 02 01 03 61 78 04" + digest) == Errc::out_of_range);    // x
+    assert_true(refusal_after_boot("a3 00 0d 01 00 02 60") == Errc::out_of_range);
+    assert_true(refusal_after_boot("a3 00 0d 01 00 02 7861" + repeat("78", 97)) == Errc::out_of_range);
+    assert_true(refusal_after_boot("a3 00 0e 01 00 02 00") == Errc::malformed);
+    assert_true(refusal_after_boot("a3 00 0a 01 00 02 60") == Errc::out_of_range); // no reason
     assert_true(refusal_after_boot("a3 00 0a 01 00 02 7860" + repeat("78", 96)) == Errc::usage);
     assert_true(refusal_after_boot("a3 00 0a 01 00 02 7861" + repeat("78", 97)) == Errc::out_of_range);
-    assert_true(refusal_after_boot("a2 00 0c 01 00") == Errc::unsupported); // a kind that is not known
+    assert_true(refusal_after_boot("a2 00 0f 01 00") == Errc::unsupported); // a kind that is not known
     assert_true(refusal_after_boot("a2 00 08 01 00") == Errc::usage);
     assert_true(refusal_after_boot("a2 00 08 01 61 61") == Errc::malformed);
     assert_true(refusal_after_boot("a3 00 08 01 00 02 59 0100" + repeat("00", 256)) == Errc::too_large);
@@ -327,6 +363,7 @@ static void a_commitment_tells_only_those_who_know_the_exporter(void **) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(a_log_is_written_as_another_program_typed_it),
+        cmocka_unit_test(a_computation_is_written_and_read_as_another_program_typed_it),
         cmocka_unit_test(a_log_is_read_and_replayed),
         cmocka_unit_test(records_can_be_asked_for_from_any_number_on),
         cmocka_unit_test(every_truncation_and_every_tampered_byte_is_refused),
