@@ -65,10 +65,12 @@ int cmd_build(int argc, char **argv) {
         "The same sources give the same bytes. Runs inside the toolchain root; prints the path of image.json.",
         "cvmin build"};
     app.footer(
-        "Example: ./dev cvmin build --out out\n"
+        "Examples:\n"
+        "  ./dev cvmin build --out out\n"
+        "  ./dev cvmin build --firmware source --out out-source\n"
         "The kernel is built once per configuration (some minutes); a changed agent makes a new image in seconds.");
-    std::string out, source, work, corim_key, corim_signer;
-    bool debug = false, rebuild_kernel = false, json = false;
+    std::string out, source, work, corim_key, corim_signer, firmware = "package";
+    bool debug = false, rebuild_kernel = false, rebuild_firmware = false, json = false;
     unsigned jobs = default_jobs();
     app.add_option("--out", out, "directory of the image; replaced as a whole (default: out, or out-debug)");
     app.add_option("--source", source, "work tree of cvmin (default: $CVMIN_SRC, or the current directory)");
@@ -76,6 +78,12 @@ int cmd_build(int argc, char **argv) {
                    "directory for intermediate files (default: the cache, so that they are used again)");
     app.add_flag("--debug", debug, "build the debug image: console on, another launch digest");
     app.add_flag("--rebuild-kernel", rebuild_kernel, "build the kernel again, whatever the cache has (some minutes)");
+    app.add_option("--firmware", firmware,
+                   "package: Debian's binary, pinned (default); source: OVMF built from Debian's edk2 sources\n"
+                   "(some minutes, once; other bytes, another launch digest)")
+        ->check(CLI::IsMember({"package", "source"}));
+    app.add_flag("--rebuild-firmware", rebuild_firmware,
+                 "with --firmware source: build it again, whatever the cache has");
     app.add_option("-j,--jobs", jobs, "parallel jobs (default: $CVMIN_JOBS, or the number of cores)")
         ->check(CLI::Range(1, 1024));
     app.add_option("--corim-key", corim_key,
@@ -100,6 +108,10 @@ int cmd_build(int argc, char **argv) {
     options.sysroot = from_environment("CVMIN_SYSROOT");
     options.debug = debug;
     options.rebuild_kernel = rebuild_kernel;
+    options.firmware = firmware == "source" ? FirmwareOrigin::source : FirmwareOrigin::package;
+    options.rebuild_firmware = rebuild_firmware;
+    if (rebuild_firmware && options.firmware != FirmwareOrigin::source)
+        return report_error("build", Exit::usage, "--rebuild-firmware goes with --firmware source only");
     options.jobs = jobs;
 
     P384PrivateKey key;

@@ -37,7 +37,7 @@ constexpr const char *copied[] = {"agent-min", "common", "image", "toolchain", "
 struct Args {
     std::string image, source, work, out;
     std::vector<std::string> vary;
-    bool cached_kernel = false, json = false;
+    bool cached_kernel = false, cached_firmware = false, json = false;
     unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
     bool varies(std::string_view what) const { return std::ranges::contains(vary, what); }
 };
@@ -91,7 +91,7 @@ Explained<void> check_sources(const ImageManifest &recorded) {
         const auto bytes = read_file(path, max_source_size);
         const std::string name = printable_line(input["name"].get<std::string>());
         if (!bytes)
-            return explain(bytes.error(), name + " (" + path.string() + "; ./dev fetches it)");
+            return explain(bytes.error(), name + " (" + path.string() + "; ./dev fetches it, or ./dev firmware)");
         if (hex(sha256(*bytes)) != wanted)
             return explain(Errc::mismatch,
                            path.string() + ": is not " + name + "; remove it, and ./dev fetches it anew");
@@ -163,7 +163,8 @@ Explained<void> link_cache(const fs::path &cache) {
     std::error_code error;
     fs::create_directories(cache, error);
     for (const std::string &name : order_of(cache_directory()))
-        if (name == "dl" || (name.starts_with("kernel-") && !name.ends_with(".lock")))
+        if (name == "dl" ||
+            ((name.starts_with("kernel-") || name.starts_with("firmware-")) && !name.ends_with(".lock")))
             fs::create_symlink(cache_directory() / name, cache / name, error);
     if (error)
         return explain({Errc::system, "cache", static_cast<std::uint64_t>(error.value())}, cache.string());
@@ -237,6 +238,10 @@ Explained<fs::path> build_varied(const Args &args, const BuildOptions &plain, co
         line.emplace_back("--debug");
     if (plain.rebuild_kernel)
         line.emplace_back("--rebuild-kernel");
+    if (plain.firmware == FirmwareOrigin::source)
+        line.insert(line.end(), {"--firmware", "source"});
+    if (plain.rebuild_firmware)
+        line.emplace_back("--rebuild-firmware");
     ChildOptions child;
     child.capture_output = true;
     child.environment = {{"CVMIN_CACHE", base / "cache"}, {"CVMIN_SRC", source}, {"TMPDIR", base / "work"}};
@@ -268,7 +273,7 @@ void offer_diffoscope(const Args &args) {
                           : "for all details: diffoscope --html report.html " + recorded + " " + args.out);
 }
 
-int report(const Args &args, const ImageComparison &comparison, bool options_known) {
+int report(const Args &args, const ImageComparison &comparison, bool options_known, bool firmware_rebuilt) {
     if (args.json) {
         Json varied = Json::array();
         for (const std::string &one : args.vary)
@@ -276,12 +281,16 @@ int report(const Args &args, const ImageComparison &comparison, bool options_kno
         print_json({{"schema", 1},
                     {"same", comparison.same_bytes},
                     {"kernel_rebuilt", !args.cached_kernel},
+                    {"firmware_rebuilt", firmware_rebuilt},
                     {"varied", std::move(varied)},
                     {"comparison", comparison_json(comparison, options_known)}});
     } else {
         print_comparison(comparison, options_known);
         if (args.cached_kernel)
             std::printf("the kernel was not built again: it came from the cache\n");
+        if (!firmware_rebuilt)
+            std::printf("the firmware was not built again: it %s\n",
+                        args.cached_firmware ? "came from the cache" : "is Debian's binary, which is pinned");
     }
     if (comparison.same_bytes)
         return Exit::ok;
@@ -309,8 +318,17 @@ int reproduce(const Args &args) {
     options.sysroot = from_environment("CVMIN_SYSROOT");
     options.jobs = args.jobs;
     options.rebuild_kernel = !args.cached_kernel;
+    options.firmware = firmware_origin(recorded->manifest);
+    options.rebuild_firmware = options.firmware == FirmwareOrigin::source && !args.cached_firmware;
+    if (args.cached_firmware && options.firmware == FirmwareOrigin::package)
+        return report_error(command, Exit::usage,
+                            "--cached-firmware: this image has Debian's binary, which no build makes");
+    if (args.varies("user") && options.rebuild_firmware)
+        return report_error(command, Exit::system_failure,
+                            "user cannot be varied for a firmware from source, which takes a root of its own; leave "
+                            "user out, or add --cached-firmware");
 
-    const auto ours = recipe_inputs(options.source, options.debug);
+    const auto ours = recipe_inputs(options.source, options.debug, options.firmware);
     if (!ours)
         return report_error(command, ours.error().error, ours.error().subject);
     if (const auto others = other_inputs(recorded->manifest, *ours); !others.empty()) {
@@ -351,7 +369,7 @@ int reproduce(const Args &args) {
         if (error)
             return report_error(command, {Errc::system, "out", static_cast<std::uint64_t>(error.value())}, args.out);
     }
-    return report(args, compare_images(*recorded, *image), recorded->audit && image->audit);
+    return report(args, compare_images(*recorded, *image), recorded->audit && image->audit, options.rebuild_firmware);
 }
 
 } // namespace
@@ -379,6 +397,8 @@ int cmd_reproduce(int argc, char **argv) {
         ->delimiter(',')
         ->check(CLI::IsMember(std::vector<std::string>(std::begin(variations), std::end(variations))));
     app.add_flag("--cached-kernel", args.cached_kernel, "take the kernel from the cache (building it takes minutes)");
+    app.add_flag("--cached-firmware", args.cached_firmware,
+                 "take a firmware that is built from source from the cache (building it takes minutes)");
     app.add_option("-j,--jobs", args.jobs, "parallel jobs (default: the number of cores)")->check(CLI::Range(1, 1024));
     app.add_flag("--json", args.json, "print JSON (schema 1)");
     if (const auto done = parse_options(app, argc, argv))

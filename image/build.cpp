@@ -184,10 +184,25 @@ static BuildResult<void> add_lock_lines(Json &inputs, const fs::path &lock) {
     return {};
 }
 
-std::expected<Json, BuildFailure> recipe_inputs(const fs::path &source, bool debug) {
+static constexpr const char *firmware_script = "image/firmware.sh", *firmware_pin = "image/firmware.pin";
+static constexpr const char *firmware_sources_lock = "toolchain/firmware-sources.lock";
+// packages of the locks, of which an image has one
+static constexpr std::string_view firmware_package_name = "ovmf-amdsev", firmware_source_name = "edk2";
+
+FirmwareOrigin firmware_origin(const ImageManifest &manifest) {
+    const bool built = std::ranges::any_of(manifest.inputs, [](const Json &input) {
+        return input["kind"] == "recipe" && input["name"] == firmware_script;
+    });
+    return built ? FirmwareOrigin::source : FirmwareOrigin::package;
+}
+
+std::expected<Json, BuildFailure> recipe_inputs(const fs::path &source, bool debug, FirmwareOrigin firmware) {
     Json inputs = Json::array();
     if (auto done = add_lock_lines(inputs, source / "toolchain/sources.lock"); !done)
         return std::unexpected(done.error());
+    if (firmware == FirmwareOrigin::source)
+        if (auto done = add_lock_lines(inputs, source / firmware_sources_lock); !done)
+            return std::unexpected(done.error());
     std::vector<std::pair<const char *, fs::path>> files{
         {"toolchain", "toolchain/debs.lock"},
         {"toolchain", "toolchain/sysroot.sh"},
@@ -198,8 +213,10 @@ std::expected<Json, BuildFailure> recipe_inputs(const fs::path &source, bool deb
         {"recipe", "image/kernel_options.sh"},
         {"recipe", "toolchain/licences"},
         {"recipe", debug ? "image/cmdline.debug" : "image/cmdline"},
-        {"recipe", "image/firmware.pin"},
+        {"recipe", firmware == FirmwareOrigin::source ? firmware_script : firmware_pin},
     };
+    if (firmware == FirmwareOrigin::source)
+        files.emplace_back("toolchain", "toolchain/firmware.lock");
     std::set<fs::path> patches;
     std::error_code error;
     for (fs::directory_iterator at{source / "image/patches", error}; !error && at != fs::directory_iterator{};
@@ -392,6 +409,11 @@ class Build {
         if (auto replaceable = check_replaceable(options_.out); !replaceable)
             return replaceable;
         const Sha256Digest key = sha256(as_bytes(options_.source.string() + '\n' + options_.sysroot.string()));
+        // known before minutes are spent on a kernel
+        if (options_.firmware == FirmwareOrigin::source)
+            if (auto ready = run_script(firmware_script, {options_.rebuild_firmware ? "--can-rebuild" : "--can-build"});
+                !ready)
+                return std::unexpected(ready.error());
         work_ = options_.work.empty() ? cache_directory() / ("agent-" + hex(ByteView{key}.first(8)))
                                       : options_.work / "agent";
         std::error_code error;
@@ -433,16 +455,20 @@ class Build {
         return fs::path{path};
     }
 
-    BuildResult<void> kernel() {
+    // For a script that builds what the cache has once per key; with `again`, beside it.
+    std::vector<std::string> script_arguments(bool again, const char *suffix) {
         std::vector<std::string> arguments{"-j", std::to_string(options_.jobs)};
-        if (options_.rebuild_kernel) {
-            const fs::path target =
-                fs::path{work_}.concat("-kernel"); // kernel.sh makes it, and wants that there is none
+        if (again) {
+            const fs::path target = fs::path{work_}.concat(suffix); // the script makes it, and wants that there is none
             std::error_code ignored;
             fs::remove_all(target, ignored);
             arguments.insert(arguments.end(), {"--out", target});
         }
-        const auto made = run_script("image/kernel.sh", std::move(arguments));
+        return arguments;
+    }
+
+    BuildResult<void> kernel() {
+        const auto made = run_script("image/kernel.sh", script_arguments(options_.rebuild_kernel, "-kernel"));
         if (!made)
             return std::unexpected(made.error());
         const fs::path &path = *made;
@@ -498,8 +524,18 @@ class Build {
         auto parsed = named(parse_licences(*text), options_.source / "toolchain/licences");
         if (!parsed)
             return std::unexpected(parsed.error());
-        for (const char *lock : {"toolchain/sources.lock", "toolchain/debs.lock"}) {
-            const bool sources_lock = lock == std::string_view{"toolchain/sources.lock"};
+        const bool built_firmware = options_.firmware == FirmwareOrigin::source;
+        std::erase_if(*parsed, [&](const SourceLicence &source) {
+            return source.name == firmware_source_name && !built_firmware;
+        });
+        for (SourceLicence &source : *parsed)
+            if (source.name == firmware_package_name && built_firmware)
+                source.part = "-"; // pinned like the others, and not in this image
+        std::vector<const char *> locks{"toolchain/sources.lock", "toolchain/debs.lock"};
+        if (built_firmware)
+            locks.push_back(firmware_sources_lock);
+        for (const char *lock : locks) {
+            const bool sources_lock = lock != std::string_view{"toolchain/debs.lock"};
             const auto lines = read_source(lock);
             if (!lines)
                 return std::unexpected(lines.error());
@@ -584,13 +620,13 @@ class Build {
         return {};
     }
 
-    BuildResult<void> firmware() {
-        auto text = read_source("image/firmware.pin");
+    BuildResult<void> pinned_firmware() {
+        auto text = read_source(firmware_pin);
         if (!text)
             return std::unexpected(text.error());
         const auto pin = parse_firmware_pin(*text);
         if (!pin)
-            return failure(pin.error(), options_.source / "image/firmware.pin");
+            return failure(pin.error(), options_.source / firmware_pin);
         auto bytes = named(read_file(pin->path, max_firmware_size), pin->path);
         if (!bytes)
             return std::unexpected(bytes.error());
@@ -599,7 +635,25 @@ class Build {
                            pin->path.string() + ": is " + hex(sha256(*bytes)) + ", the pin wants " + hex(pin->sha256));
         firmware_ = std::move(*bytes);
         firmware_source_ = pin->path;
+        return {};
+    }
 
+    BuildResult<void> built_firmware() {
+        const auto made = run_script(firmware_script, script_arguments(options_.rebuild_firmware, "-firmware"));
+        if (!made)
+            return std::unexpected(made.error());
+        auto bytes = named(read_file(*made, max_firmware_size), *made);
+        if (!bytes)
+            return std::unexpected(bytes.error());
+        firmware_ = std::move(*bytes);
+        firmware_source_ = *made;
+        note_ = std::to_string(firmware_.size()) + " bytes, from source";
+        return {};
+    }
+
+    BuildResult<void> firmware() {
+        if (auto done = options_.firmware == FirmwareOrigin::source ? built_firmware() : pinned_firmware(); !done)
+            return done;
         const fs::path line_file = options_.debug ? "image/cmdline.debug" : "image/cmdline";
         auto line_text = read_source(line_file);
         if (!line_text)
@@ -653,7 +707,7 @@ class Build {
 
     // Everything that decides a byte of the image, by digest.
     BuildResult<void> inputs() {
-        auto recorded = recipe_inputs(options_.source, options_.debug);
+        auto recorded = recipe_inputs(options_.source, options_.debug, options_.firmware);
         if (!recorded)
             return std::unexpected(recorded.error());
         built_.manifest.inputs = std::move(*recorded);

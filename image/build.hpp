@@ -1,6 +1,6 @@
-// The recipe of `cvmin build`: kernel (image/kernel.sh), agent (CMake), initramfs, command line, firmware, reference
-// values and image.json, put in place all at once. Prints nothing; what it runs may write to standard error. Not
-// responsible for making the toolchain: it runs inside the toolchain root.
+// The recipe of `cvmin build`: kernel (image/kernel.sh), agent (CMake), initramfs, command line, firmware (pinned, or
+// image/firmware.sh), reference values and image.json, put in place all at once. Prints nothing; what it runs may write
+// to standard error. Not responsible for making the toolchain: it runs inside the toolchain root.
 #pragma once
 
 #include "image/image_manifest.hpp"
@@ -18,13 +18,18 @@ inline constexpr std::size_t max_recipe_tree_entries = 10000; // files of the ag
 // in it, and the image is the same bytes without it.
 inline constexpr const char *signed_corim_name = "reference-values.signed.corim";
 
+// Debian's binary of image/firmware.pin, or what image/firmware.sh makes of Debian's sources.
+enum class FirmwareOrigin : std::uint8_t { package, source };
+
 struct BuildOptions {
     std::filesystem::path source;  // work tree
     std::filesystem::path out;     // replaced as a whole; must be absent, empty, or an image of ours
     std::filesystem::path work;    // empty: in the cache, so that the next build compiles only what changed
     std::filesystem::path sysroot; // $CVMIN_SYSROOT
     bool debug = false;
-    bool rebuild_kernel = false; // whatever the cache has, which stays as it is
+    FirmwareOrigin firmware = FirmwareOrigin::package;
+    bool rebuild_kernel = false;   // whatever the cache has, which stays as it is
+    bool rebuild_firmware = false; // likewise; of FirmwareOrigin::source only
     unsigned jobs = 1;
 };
 
@@ -54,7 +59,10 @@ std::expected<Built, BuildFailure> build_image(const BuildOptions &options, cons
 
 // Everything in a work tree that decides a byte of an image, as `inputs` of its image.json; but for the last of these,
 // the resolved kernel configuration, which is known when the kernel has been built.
-std::expected<Json, BuildFailure> recipe_inputs(const std::filesystem::path &source, bool debug);
+std::expected<Json, BuildFailure> recipe_inputs(const std::filesystem::path &source, bool debug,
+                                                FirmwareOrigin firmware);
+// Of an image that was built, by its inputs.
+FirmwareOrigin firmware_origin(const ImageManifest &manifest);
 inline constexpr const char *resolved_configuration_input = "resolved kernel configuration";
 
 // ---- its parts, for tests ----

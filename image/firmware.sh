@@ -5,6 +5,8 @@
 #
 #   firmware.sh [--out DIR] [--work DIR] [-j N]   --out: build into DIR, whatever the cache has; the cache stays as it is
 #   firmware.sh --key                             prints KEY and builds nothing
+#   firmware.sh --can-build | --can-rebuild       fails with the reason if it could not; --can-build: nor the cache has it
+#   firmware.sh --inside DIR                      its own second half, in the other root
 #
 # An interrupted build leaves nothing but what the next one removes. Exit codes: 2 usage, 3 bad input, 4 system.
 set -euo pipefail
@@ -16,10 +18,10 @@ umask 022
 readonly PLATFORM=OvmfPkg/AmdSev/AmdSevX64.dsc TOOLS=GCC5 SIZE=4194304
 lock=$CVMIN_SRC/toolchain/firmware-sources.lock
 
-out='' work_base='' jobs=${CVMIN_JOBS:-$(nproc)} inside=''
+out='' work_base='' jobs=${CVMIN_JOBS:-$(nproc)} inside='' question=''
 while [ $# -gt 0 ]; do
     case $1 in
-    --key) key_only=1 && shift ;;
+    --key | --can-build | --can-rebuild) question=$1 && shift ;;
     --out | --work | -j | --inside)
         [ $# -ge 2 ] || die $E_USAGE "firmware.sh: $1 needs a value"
         case $1 in
@@ -81,10 +83,32 @@ key=$({
     cat -- "$CVMIN_SRC/image/firmware.sh" "$CVMIN_SRC/toolchain/firmware.lock"
     printf '%s\n' "$source_line" "$packaging_line"
 } | sha256sum | cut -c1-16)
-if [ -n "${key_only:-}" ]; then
+cached=$CVMIN_CACHE/firmware-$key
+
+# Sources and the other root are there; what fetches and makes them runs outside of this root.
+check_ready() {
+    local line sha file
+    [ -n "${CVMIN_ROOT:-}" ] || die $E_SYSTEM "the firmware is built from inside the toolchain root: run it through ./dev"
+    [ -n "${CVMIN_FIRMWARE:-}" ] && [ -f "$CVMIN_FIRMWARE/.complete" ] ||
+        die $E_SYSTEM "the root that the firmware is built in is missing; run: ./dev firmware"
+    for line in "$source_line" "$packaging_line"; do
+        read -r sha _ file _ <<<"$line"
+        [ -r "$(dl_path "$sha")" ] || die $E_SYSTEM "$(basename "$file") is not in the cache; run: ./dev firmware"
+        [ "$(sha256_of "$(dl_path "$sha")")" = "$sha" ] ||
+            die $E_INPUT "$(dl_path "$sha") is not $(basename "$file"): remove it and run: ./dev firmware"
+    done
+}
+
+case $question in
+--key)
     printf '%s\n' "$key"
     exit 0
-fi
+    ;;
+--can-build | --can-rebuild)
+    [ "$question" = --can-build ] && [ -f "$cached/OVMF.fd" ] || check_ready
+    exit 0
+    ;;
+esac
 
 work='' new='' log='' step_pid='' watch_pid=''
 clean_up() {
@@ -110,17 +134,9 @@ step() {
 
 # build_firmware TARGET: TARGET appears whole or not at all.
 build_firmware() {
-    local target=$1 started=$SECONDS line file sha patch
+    local target=$1 started=$SECONDS patch
     [ -n "$out" ] || [ ! -f "$target/OVMF.fd" ] || return 0
-    [ -n "${CVMIN_ROOT:-}" ] || die $E_SYSTEM "the firmware is built from inside the toolchain root: run it through ./dev"
-    [ -n "${CVMIN_FIRMWARE:-}" ] && [ -f "$CVMIN_FIRMWARE/.complete" ] ||
-        die $E_SYSTEM "the root that builds the firmware is missing; run: ./dev firmware"
-    for line in "$source_line" "$packaging_line"; do
-        read -r sha _ file _ <<<"$line"
-        [ -r "$(dl_path "$sha")" ] || die $E_SYSTEM "$(basename "$file") is not in the cache; run: ./dev firmware"
-        [ "$(sha256_of "$(dl_path "$sha")")" = "$sha" ] ||
-            die $E_INPUT "$(dl_path "$sha") is not $(basename "$file"): remove it and run: ./dev firmware"
-    done
+    check_ready
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
@@ -173,6 +189,6 @@ else
     mkdir -p "$CVMIN_CACHE"
     exec 9>"$CVMIN_CACHE/firmware-$key.lock"
     flock -n 9 || { note "another cvmin is building this firmware; waiting for it" && flock 9; }
-    build_firmware "$CVMIN_CACHE/firmware-$key"
-    printf '%s\n' "$CVMIN_CACHE/firmware-$key/OVMF.fd"
+    build_firmware "$cached"
+    printf '%s\n' "$cached/OVMF.fd"
 fi
