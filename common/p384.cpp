@@ -22,6 +22,14 @@ struct Terminated {
     Terminated &operator=(const Terminated &) = delete;
 };
 
+struct Scalar { // of a private key: wiped
+    P384Scalar bytes{};
+    Scalar() = default;
+    ~Scalar() { mbedtls_platform_zeroize(bytes.data(), bytes.size()); }
+    Scalar(const Scalar &) = delete;
+    Scalar &operator=(const Scalar &) = delete;
+};
+
 } // namespace
 
 Result<void> P384PrivateKey::parse(ByteView text, RandomSource random, void *context, std::string_view where) {
@@ -51,6 +59,12 @@ Result<P384Signature> P384PrivateKey::sign(const Sha384Digest &digest, RandomSou
     P384Signature out{};
     const MutableBytes bytes{out};
     int failed = mbedtls_ecp_export(mbedtls_pk_ec(key_), group.get(), secret.get(), point.get());
+    if (failed == 0 && random == rfc6979_nonce) {
+        Scalar number;
+        failed = mbedtls_mpi_write_binary(secret.get(), u8(MutableBytes{number.bytes}), number.bytes.size());
+        return failed == 0 ? sign_p384_deterministic(number.bytes, digest)
+                           : fail(Errc::crypto, where, mbedtls_detail(failed));
+    }
     if (failed == 0)
         failed = mbedtls_ecdsa_sign(group.get(), r.get(), s.get(), secret.get(), u8(ByteView{digest}), digest.size(),
                                     random, context);

@@ -10,6 +10,7 @@
 namespace cvmin {
 
 inline constexpr std::size_t p384_scalar_size = 48;
+using P384Scalar = ByteArray<p384_scalar_size>;
 using P384Signature = ByteArray<2 * p384_scalar_size>; // r, s
 
 // unsupported: the key is not a point of the curve. out_of_range: r or s is 0 or not below the order. mismatch: the
@@ -19,6 +20,12 @@ Result<void> verify_p384(const PublicKey &key, const Sha384Digest &digest, const
 
 // Fills a buffer with random bytes, as mbedTLS wants it; 0 is success.
 using RandomSource = int (*)(void *context, unsigned char *out, std::size_t size);
+
+// In the place of randomness for a signature: the nonce is made from key and digest (RFC 6979, with SHA-384), so that
+// the same of both gives the same signature. On the host only; in the guest it is unsupported.
+inline constexpr RandomSource rfc6979_nonce = nullptr;
+// What is under that. crypto.
+Result<P384Signature> sign_p384_deterministic(const P384Scalar &secret, const Sha384Digest &digest);
 
 // A private key on P-384: wiped when it goes, neither copied nor moved.
 class P384PrivateKey {
@@ -32,7 +39,8 @@ class P384PrivateKey {
     // unsupported: on another curve, or of another kind.
     Result<void> parse(ByteView text, RandomSource random, void *context, std::string_view where);
     Result<PublicKey> public_key() const; // of a key that was parsed
-    // crypto: the library or its randomness failed.
+    mbedtls_pk_context &context() { return key_; } // for TLS, which signs by itself
+    // `random` may be rfc6979_nonce. crypto: the library or its randomness failed; unsupported.
     Result<P384Signature> sign(const Sha384Digest &digest, RandomSource random, void *context) const;
 
   private:

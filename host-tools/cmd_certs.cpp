@@ -474,7 +474,7 @@ int make_bundle(const BundleArgs &args) {
         maker.finish(static_cast<std::uint64_t>(*expires), minimum_tcb, [](std::string_view text) { note(text); });
     if (!bundle)
         return report_error(command, bundle.error());
-    const auto signed_file = sign_bundle(*bundle, key, system_random, nullptr);
+    const auto signed_file = sign_bundle(*bundle, key, rfc6979_nonce, nullptr);
     if (!signed_file)
         return report_error(command, signed_file.error());
     auto described = describe_bundle(*bundle);

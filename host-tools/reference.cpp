@@ -1,7 +1,6 @@
 #include "host-tools/reference.hpp"
 #include "host-tools/base/text.hpp"
 
-#include "host-tools/base/mbed.hpp"
 #include "host-tools/base/os.hpp"
 #include "qemu/supervisor.hpp"
 
@@ -37,7 +36,7 @@ Explained<Bytes> sign_corim(ByteView corim, const P384PrivateKey &key, std::stri
             return explain(public_key.error(), "signing key");
         signer_name = corim::fingerprint(*public_key);
     }
-    auto made = corim::sign(corim, key, signer_name, system_random, nullptr);
+    auto made = corim::sign(corim, key, signer_name, rfc6979_nonce, nullptr);
     if (!made)
         return explain(made.error(), "signing");
     return std::move(*made);

@@ -195,7 +195,7 @@ Result<std::string> sign_jwt(const Json &claims, const P384PrivateKey &key) {
     const Json header{{"alg", "ES384"}, {"typ", "JWT"}, {"kid", base64url(sha256(as_bytes(jwk)))}};
     const std::string signed_part = base64url(as_bytes(header.dump())) + "." +
                                     base64url(as_bytes(claims.dump(-1, ' ', false, Json::error_handler_t::replace)));
-    CVMIN_TRY(signature, key.sign(sha384(as_bytes(signed_part)), system_random, nullptr));
+    CVMIN_TRY(signature, key.sign(sha384(as_bytes(signed_part)), rfc6979_nonce, nullptr));
     return signed_part + "." + base64url(signature);
 }
 

@@ -140,13 +140,13 @@ Result<Bytes> sign_id_auth(ByteView block, const P384PrivateKey &id_key, const P
     const MutableBytes raw{auth};
     CVMIN_TRY(id_public, id_key.public_key());
     const auto id_key_bytes = snp_public_key(id_public);
-    CVMIN_TRY(signature, id_key.sign(sha384(block), system_random, nullptr));
+    CVMIN_TRY(signature, id_key.sign(sha384(block), rfc6979_nonce, nullptr));
     f::id_key_algo::put_le(raw, algorithm_ecdsa_p384_sha384);
     put_signature(f::id_block_signature::view(raw), signature);
     f::id_key::put(raw, id_key_bytes);
     if (author_key != nullptr) {
         CVMIN_TRY(author_public, author_key->public_key());
-        CVMIN_TRY(by_author, author_key->sign(sha384(id_key_bytes), system_random, nullptr));
+        CVMIN_TRY(by_author, author_key->sign(sha384(id_key_bytes), rfc6979_nonce, nullptr));
         f::author_key_algo::put_le(raw, algorithm_ecdsa_p384_sha384);
         put_signature(f::id_key_signature::view(raw), by_author);
         f::author_key::put(raw, snp_public_key(author_public));

@@ -83,7 +83,7 @@ Result<void> read_private_key(P384PrivateKey &key, ByteView text) {
     }
     // with another key's public half nothing that it signs would verify
     const Sha384Digest digest = sha384(as_bytes(where));
-    CVMIN_TRY(signature, key.sign(digest, system_random, nullptr));
+    CVMIN_TRY(signature, key.sign(digest, rfc6979_nonce, nullptr));
     CVMIN_TRY(beside, key.public_key());
     if (!verify_p384(beside, digest, signature, where))
         return fail(Errc::mismatch, "private key: its public half");

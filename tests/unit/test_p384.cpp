@@ -110,6 +110,45 @@ void verify_p384_accepts_published_signatures(void **) {
     both(known_key(), sha384(as_bytes(std::string_view{"test"})), signature(known_r(), known_s()), Errc::mismatch);
 }
 
+// RFC 6979, A.2.6: the private key of known_key()
+const P384Scalar &known_secret() {
+    static const P384Scalar secret =
+        scalar("6b9d3dad2e1b8c1c05b19875b6659f4de23c3b667bf297ba9aa47740787137d896d5724e4c70a825f872c9ea60d2edf5");
+    return secret;
+}
+
+void sign_p384_deterministic_gives_the_published_signatures(void **) {
+    assert_true(sign_p384_deterministic(known_secret(), known_digest()) == signature(known_r(), known_s()));
+    assert_true(
+        sign_p384_deterministic(known_secret(), sha384(as_bytes(std::string_view{"test"}))) ==
+        signature(
+            scalar("8203b63d3c853e8d77227fb377bcf7b7b772e97892a80f36ab775d509d7a5feb0542a7f0812998da8f1dd3ca3cf023db"),
+            scalar(
+                "ddd0760448d42d8a43af45af836fce4de8be06b485e9b61b827c2f13173923e06a739f040649a667bf3b828246baa5a5")));
+}
+
+void sign_p384_deterministic_refuses_what_is_no_private_key(void **) {
+    for (const P384Scalar &secret : {P384Scalar{}, scalar(order)}) {
+        const auto made = sign_p384_deterministic(secret, known_digest());
+        assert_false(made.has_value());
+        assert_int_equal(made.error().code, Errc::crypto);
+    }
+}
+
+// SEC 1 ECPrivateKey of known_secret(), as mbedTLS takes it
+void a_key_signs_with_randomness_or_by_rfc6979(void **) {
+    Bytes der = parse_hex("303e0201010430", "test").value();
+    der.insert(der.end(), known_secret().begin(), known_secret().end());
+    const Bytes curve = parse_hex("a00706052b81040022", "test").value();
+    der.insert(der.end(), curve.begin(), curve.end());
+    P384PrivateKey key;
+    assert_true(key.parse(der, system_random, nullptr, "key").has_value());
+    assert_true(key.sign(known_digest(), rfc6979_nonce, nullptr) == signature(known_r(), known_s()));
+    const auto random = key.sign(known_digest(), system_random, nullptr);
+    assert_true(random.has_value() && random != key.sign(known_digest(), system_random, nullptr));
+    both(known_key(), known_digest(), *random, std::nullopt);
+}
+
 void verify_p384_refuses_every_changed_bit(void **) {
     const P384Signature good = signature(known_r(), known_s());
     for (std::size_t bit = 0; bit < good.size() * 8; bit += 3) { // every third: each byte, each position in it
@@ -223,6 +262,9 @@ void verify_p384_agrees_on_signatures_of_its_own(void **) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(verify_p384_accepts_published_signatures),
+        cmocka_unit_test(sign_p384_deterministic_gives_the_published_signatures),
+        cmocka_unit_test(sign_p384_deterministic_refuses_what_is_no_private_key),
+        cmocka_unit_test(a_key_signs_with_randomness_or_by_rfc6979),
         cmocka_unit_test(verify_p384_refuses_every_changed_bit),
         cmocka_unit_test(verify_p384_refuses_scalars_out_of_range),
         cmocka_unit_test(verify_p384_refuses_keys_that_are_no_points),
