@@ -52,14 +52,24 @@ Result<P384Signature> signature_from_der(ByteView der) {
     return out;
 }
 
+// ECDSA takes a digest as an integer, so a shorter one is the same with zeros before it.
+static Sha384Digest as_integer(const Sha256Digest &digest) {
+    Sha384Digest out{};
+    std::ranges::copy(digest, out.end() - digest.size());
+    return out;
+}
+
 Result<std::string> sign_dsse(std::string_view type, ByteView payload, const P384PrivateKey &key, RandomSource random,
                               void *context) {
     CVMIN_TRY(public_key, key.public_key());
-    CVMIN_TRY(signature, key.sign(sha384(dsse_pre_authentication_encoding(type, payload)), random, context));
-    const Json envelope{{"payload", base64(payload)},
-                        {"payloadType", type},
-                        {"signatures", Json::array({Json{{"keyid", hex(sha256(public_key_der(public_key)))},
-                                                         {"sig", base64(signature_to_der(signature))}}})}};
+    const std::string keyid = hex(sha256(public_key_der(public_key)));
+    const Bytes encoding = dsse_pre_authentication_encoding(type, payload);
+    Json signatures = Json::array();
+    for (const Sha384Digest &digest : {sha384(encoding), as_integer(sha256(encoding))}) {
+        CVMIN_TRY(signature, key.sign(digest, random, context));
+        signatures.push_back({{"keyid", keyid}, {"sig", base64(signature_to_der(signature))}});
+    }
+    const Json envelope{{"payload", base64(payload)}, {"payloadType", type}, {"signatures", std::move(signatures)}};
     std::string line = envelope.dump() + "\n";
     if (line.size() > max_dsse_size)
         return fail(Errc::too_large, "dsse", line.size());
