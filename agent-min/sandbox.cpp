@@ -571,7 +571,7 @@ Result<std::optional<SandboxExit>> KernelSandbox::tick() {
     take_log(max_log_per_tick);
     auto looked = look();
     if (!looked)
-        end(Ended::killed);
+        static_cast<void>(end(Ended::killed));
     return looked;
 }
 
