@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
+#include <map>
 #include <set>
 
 #include <fcntl.h>
@@ -117,30 +119,44 @@ static bool is_source(const fs::path &path) {
            path.filename() == "CMakeLists.txt";
 }
 
-Result<TreeDigest> digest_tree(const fs::path &root, const std::vector<fs::path> &paths) {
-    std::set<std::string> names; // sorted by bytes
+// By name, sorted by bytes.
+struct SourceFile {
+    Sha256Digest sha256;
+    std::size_t size;
+};
+static Result<std::map<std::string, SourceFile>> source_files(const fs::path &root,
+                                                              const std::vector<fs::path> &paths) {
+    std::map<std::string, SourceFile> files;
     std::error_code error;
     for (const fs::path &path : paths) {
         if (!fs::is_directory(root / path, error)) {
-            names.insert(path);
+            files[path];
             continue;
         }
         fs::recursive_directory_iterator at{root / path, error};
         for (; !error && at != fs::recursive_directory_iterator{}; at.increment(error)) {
             if (at->is_regular_file(error) && is_source(at->path()))
-                names.insert(at->path().lexically_relative(root));
-            if (names.size() > max_recipe_tree_entries)
-                return fail(Errc::too_large, "sources", names.size());
+                files[at->path().lexically_relative(root)];
+            if (files.size() > max_recipe_tree_entries)
+                return fail(Errc::too_large, "sources", files.size());
         }
         if (error)
             return fail(Errc::system, "sources", static_cast<std::uint64_t>(error.value()));
     }
+    for (auto &[name, file] : files) {
+        CVMIN_TRY(bytes, read_file(root / name, max_recipe_file_size));
+        file = {sha256(bytes), bytes.size()};
+    }
+    return files;
+}
+
+Result<TreeDigest> digest_tree(const fs::path &root, const std::vector<fs::path> &paths) {
+    CVMIN_TRY(files, source_files(root, paths));
     Sha256Stream stream;
     TreeDigest digest{};
-    for (const std::string &name : names) {
-        CVMIN_TRY(bytes, read_file(root / name, max_recipe_file_size));
-        stream.update(as_bytes(hex(sha256(bytes)) + "  " + name + "\n"));
-        digest.size += bytes.size();
+    for (const auto &[name, file] : files) {
+        stream.update(as_bytes(hex(file.sha256) + "  " + name + "\n"));
+        digest.size += file.size;
         ++digest.files;
     }
     digest.sha256 = stream.finish();
@@ -562,6 +578,12 @@ class Build {
     BuildResult<void> run_logged(const std::vector<std::string> &command, std::string subject) {
         ChildOptions child;
         child.log = fs::path{work_}.concat(".log");
+        // Paths stay as they are, nothing is taken for equal that is not, and what the compiler is given by a map of
+        // paths, which ccache does not compare, is in guest.cmake.
+        child.environment = {{"CCACHE_BASEDIR", ""},
+                             {"CCACHE_SLOPPINESS", ""},
+                             {"CCACHE_COMPILERCHECK", "content"},
+                             {"CCACHE_EXTRAFILES", options_.source / "toolchain/guest.cmake"}};
         auto finished = run_child(command, child, interrupts_);
         if (!finished)
             return failure(finished.error(), std::move(subject));
@@ -578,27 +600,48 @@ class Build {
         return std::unexpected(std::move(failed));
     }
 
+    // The agent's build tree, which ninja keeps right by the files' dates. What dates do not tell is told by content: a
+    // tree made by another recipe, or a file that changed and has no later date (a clock that was set back, a copy with
+    // the date of its original), and the tree is made anew.
     BuildResult<void> agent() {
-        std::error_code ignored;
-        fs::remove(fs::path{work_}.concat(".log"), ignored);
-        // a build tree of another source tree would give that one's agent
-        const auto cache = read_file(work_ / "CMakeCache.txt", max_recipe_file_size);
-        const std::string home = "\nCMAKE_HOME_DIRECTORY:INTERNAL=" + options_.source.string() + "\n";
-        if (cache && !as_text(*cache).contains(home))
-            fs::remove_all(work_, ignored);
-        if (!fs::exists(work_ / "build.ninja")) {
-            if (auto done =
-                    run_logged({"cmake", "-G", "Ninja", "-S", options_.source, "-B", work_,
-                                "-DCVMIN_SYSROOT=" + options_.sysroot.string(), "-DCMAKE_BUILD_TYPE=MinSizeRel",
-                                "-DCMAKE_TOOLCHAIN_FILE=" + (options_.source / "toolchain/guest.cmake").string()},
-                               "configuring the agent");
-                !done)
+        static constexpr const char *makers[] = {"CMakeLists.txt", "common/CMakeLists.txt", "agent-min/CMakeLists.txt",
+                                                 "toolchain/guest.cmake"};
+        const fs::path record = work_ / "cvmin.sources";
+        std::error_code error;
+        fs::remove(fs::path{work_}.concat(".log"), error);
+        std::vector<std::string> configure{
+            "cmake", "-G", "Ninja", "-S", options_.source, "-B", work_, "-DCVMIN_SYSROOT=" + options_.sysroot.string(),
+            "-DCMAKE_BUILD_TYPE=MinSizeRel", "-DCMAKE_TOOLCHAIN_FILE=" + (options_.source / makers[3]).string(),
+            // this function does it; cmake's way never ends with dates in the future
+            "-DCMAKE_SUPPRESS_REGENERATION=ON"};
+        if (in_path("ccache"))
+            configure.insert(configure.end(),
+                             {"-DCMAKE_C_COMPILER_LAUNCHER=ccache", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"});
+        std::string tree_key;
+        for (const std::string &word : configure)
+            tree_key += word + '\n';
+        const auto files = source_files(options_.source, {"agent-min", "common", "CMakeLists.txt", makers[3]});
+        if (!files)
+            return failure(files.error(), "agent-min, common");
+        std::string now;
+        for (const char *maker : makers)
+            if (const auto file = files->find(maker); file != files->end())
+                tree_key += hex(file->second.sha256) + '\n';
+        now = hex(sha256(as_bytes(tree_key))) + '\n';
+        for (const auto &[name, file] : *files)
+            now += hex(file.sha256) + "  " + name + '\n';
+
+        if (!fs::exists(work_ / "build.ninja") || !tree_is_of(record, now)) {
+            fs::remove_all(work_, error);
+            if (auto done = run_logged(configure, "configuring the agent"); !done)
                 return done;
         }
         if (auto done = run_logged({"ninja", "-C", work_, "-j", std::to_string(options_.jobs), "cvmin-agent"},
                                    "compiling the agent");
             !done)
             return done;
+        if (auto written = write_file(record, as_bytes(now)); !written)
+            return failure(written.error(), record);
         const fs::path binary = work_ / "agent-min/cvmin-agent";
         auto bytes = named(read_file(binary, max_agent_size), binary);
         if (!bytes)
@@ -606,6 +649,42 @@ class Build {
         agent_ = std::move(*bytes);
         note_ = std::to_string(agent_.size()) + " bytes";
         return {};
+    }
+
+    static bool in_path(const char *program) {
+        const char *const value = std::getenv("PATH");
+        const std::string path = value == nullptr ? "" : value;
+        for (std::size_t at = 0; at <= path.size();) {
+            const std::size_t end = std::min(path.find(':', at), path.size());
+            if (end > at && ::access((fs::path{path.substr(at, end - at)} / program).c_str(), X_OK) == 0)
+                return true;
+            at = end + 1;
+        }
+        return false;
+    }
+
+    // `record`: what was compiled last: a line for the recipe, then "sha256  name" of each file.
+    bool tree_is_of(const fs::path &record, const std::string &now) const {
+        const auto bytes = read_file(record, max_recipe_file_size);
+        std::error_code error;
+        const auto compiled = fs::last_write_time(record, error);
+        if (!bytes || error)
+            return false;
+        const std::string_view before = as_text(*bytes);
+        if (before.substr(0, before.find('\n')) != std::string_view{now}.substr(0, now.find('\n')))
+            return false;
+        static constexpr std::size_t digits = 64, name_at = digits + 2;
+        for (std::size_t at = now.find('\n') + 1; at < now.size();) {
+            const std::size_t end = now.find('\n', at);
+            const std::string line = now.substr(at, end - at);
+            at = end + 1;
+            if (before.contains('\n' + line + '\n'))
+                continue;
+            const auto written = fs::last_write_time(options_.source / line.substr(name_at), error);
+            if (error || written <= compiled)
+                return false;
+        }
+        return true;
     }
 
     BuildResult<void> initramfs() {

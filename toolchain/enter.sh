@@ -16,7 +16,7 @@ fi
 # shellcheck disable=SC2016 # expanded by the inner shell
 # What a command inside may see of the caller's environment, besides what is set below.
 keep=(HOME TERM TMPDIR XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME CVMIN_CACHE CVMIN_SRC CVMIN_SYSROOT CVMIN_BROWSER CVMIN_PEER CVMIN_FIRMWARE CVMIN_QUIET
-    CVMIN_JOBS CVMIN_IMAGE CCACHE_DIR DEMO_TIMES NO_COLOR CI)
+    CVMIN_STEP CVMIN_STARTED CVMIN_JOBS CVMIN_IMAGE CCACHE_DIR DEMO_TIMES NO_COLOR CI)
 environment=(PATH=/usr/lib/llvm-19/bin:/usr/sbin:/usr/bin LC_ALL=C.UTF-8 TZ=UTC TERM=dumb TMPDIR=/tmp CVMIN_ROOT=1 "CVMIN_UID=$(id -u)"
     TAR_OPTIONS=--no-same-owner # an ordinary user has only one user id in here
     "CCACHE_BASEDIR=$CVMIN_SRC" CCACHE_NOHASHDIR=1 CCACHE_COMPILERCHECK=content)

@@ -1,24 +1,10 @@
 #!/usr/bin/env bash
 # What `cvmin build` refuses and what it leaves behind: full disk, a directory that is not ours, wrong firmware, lost options,
-# interrupts, two builds at once.
+# interrupts, two builds at once. tests/image/bad_inputs.sh has what concerns intermediate files and killed builds.
 # shellcheck source=tests/image/lib.sh
 . "$CVMIN_SRC/tests/image/lib.sh"
 export CVMIN_QUIET=1
 mnt=$work/mnt
-# The root has no mount(8). tmpfs SIZE: a tmpfs at $mnt, or the one there with another size; tmpfs off: none.
-tmpfs() {
-    python3 - "$mnt" "$1" <<'PY'
-import ctypes, os, sys
-libc = ctypes.CDLL(None, use_errno=True)
-path, size = (a.encode() for a in sys.argv[1:])
-MS_REMOUNT, MNT_DETACH = 32, 2
-if size == b"off":
-    failed = libc.umount2(path, MNT_DETACH)
-else:
-    failed = libc.mount(b"tmpfs", path, b"tmpfs", MS_REMOUNT if os.path.ismount(path) else 0, b"size=" + size)
-sys.exit(failed and os.strerror(ctypes.get_errno()))
-PY
-}
 on_exit() {
     tmpfs off 2>/dev/null || true
     rm -rf -- "$work"

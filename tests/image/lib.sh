@@ -1,4 +1,4 @@
-# Shared by the image's tests: a scratch directory, failing with a reason, a launch without the launcher.
+# Shared by the image's tests: a scratch directory, failing with a reason, a launch without the launcher, small disks.
 # shellcheck shell=bash
 set -euo pipefail
 : "${CVMIN:?}" "${CVMIN_SRC:?}" "${CVMIN_CACHE:?}" "${CVMIN_SYSROOT:?run it through ./dev}"
@@ -41,4 +41,19 @@ one_error() {
 copy_source() {
     mkdir -p "$1"
     cp -r "$CVMIN_SRC"/{agent-min,common,image,toolchain,CMakeLists.txt} "$1/"
+}
+
+# The root has no mount(8). tmpfs SIZE: a tmpfs at $mnt, or the one there with another size; tmpfs off: none.
+tmpfs() {
+    python3 - "${mnt:?}" "$1" <<'PY'
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+path, size = (a.encode() for a in sys.argv[1:])
+MS_REMOUNT, MNT_DETACH = 32, 2
+if size == b"off":
+    failed = libc.umount2(path, MNT_DETACH)
+else:
+    failed = libc.mount(b"tmpfs", path, b"tmpfs", MS_REMOUNT if os.path.ismount(path) else 0, b"size=" + size)
+sys.exit(failed and os.strerror(ctypes.get_errno()))
+PY
 }

@@ -1,16 +1,25 @@
 #!/usr/bin/env bash
-# The same sources give the same bytes. Agent, initramfs, reference values and image.json: a build, and one by `cvmin reproduce` with
-# everything varied that can be; compared by cmp(1), too. Kernel: a second build in another directory with another number of
+# The same sources give the same bytes. Agent, initramfs, reference values and image.json: a build through a ccache without them, one through
+# the ccache with them, and one by `cvmin reproduce`, without ccache, with everything varied that can be; compared by cmp(1), too. Kernel: a second build in another directory with another number of
 # jobs; since that takes minutes, success is remembered per kernel key and kernel bytes.
 # shellcheck source=tests/image/lib.sh
 . "$CVMIN_SRC/tests/image/lib.sh"
-export CCACHE_DISABLE=1
 
+# a cache of compilations that has nothing of ours, then one that has all: the same bytes; reproduce compiles without
+export CCACHE_DIR=$work/ccache
 copy_source "$work/a"
 vary=path,jobs,umask,locale,time,hostname,fs-order
 # an ordinary user has one user id in the root, and no other to build as
 if [ "${CVMIN_UID:-0}" = 0 ]; then vary+=,user; else echo "note: user was not varied: that takes root"; fi
 "$CVMIN" build --source "$work/a" --out "$work/a/out" --work "$work/a/work" -j 1 >/dev/null
+compiled=$(ccache --print-stats | awk '$1 == "cache_miss" { print $2 }')
+[ "$compiled" -ge 30 ] || broken "the first build put $compiled objects into ccache"
+"$CVMIN" build --source "$work/a" --out "$work/warm" --work "$work/warm-work" -j 1 >/dev/null
+found=$(ccache --print-stats | awk '$1 == "direct_cache_hit" || $1 == "preprocessed_cache_hit" { sum += $2 } END { print sum + 0 }')
+[ "$found" = "$compiled" ] || broken "ccache had $found of $compiled objects"
+for file in "$work"/a/out/*; do same "$file" "$work/warm/$(basename "$file")"; done
+rm -rf -- "$work/warm" "$work/warm-work"
+echo "ccache: $found objects from it, and the same image"
 expect 0 "$CVMIN" reproduce "$work/a/out" --source "$work/a" --work "$work" --cached-kernel --vary $vary -j 1 --out "$work/b/out"
 grep -q '^same: ' "$work/stdout" || broken "reproduce does not say that it is the same"
 b=$work/b
@@ -85,7 +94,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(sha256sum <"$kernel/bzImage")" ];
     echo "kernel: built twice with the same bytes before ($(basename "$stamp"))"
     exit 0
 fi
-"$CVMIN_SRC/image/kernel.sh" --out "$work/kernel" --work "$work/second" -j $(($(nproc) + 1)) >/dev/null
+CCACHE_DISABLE=1 "$CVMIN_SRC/image/kernel.sh" --out "$work/kernel" --work "$work/second" -j $(($(nproc) + 1)) >/dev/null
 same "$kernel/bzImage" "$work/kernel/bzImage"
 same "$kernel/config" "$work/kernel/config"
 sha256sum <"$kernel/bzImage" >"$stamp"
