@@ -289,31 +289,17 @@ Result<Provenance> parse_provenance(ByteView statement) {
 
 // ---- comparing --------------------------------------------------------------------------------------------------
 
-// Both sides by name; an absent digest is an empty text.
-static std::optional<ProvenanceMismatch> compare(const std::map<std::string, std::string> &found,
-                                                 const std::map<std::string, std::string> &wanted) {
-    for (const auto &[name, digest] : found) {
-        const auto there = wanted.find(name);
-        if (there == wanted.end() || there->second != digest)
-            return ProvenanceMismatch{name, digest, there == wanted.end() ? "" : there->second};
-    }
-    for (const auto &[name, digest] : wanted)
-        if (!found.contains(name))
-            return ProvenanceMismatch{name, "", digest};
-    return std::nullopt;
-}
-
-std::optional<ProvenanceMismatch> first_mismatch(const Provenance &provenance, const ImageManifest &manifest,
-                                                 std::span<const NamedDigest> files,
-                                                 std::span<const ReferenceValues> launches) {
+std::optional<DocumentMismatch> first_mismatch(const Provenance &provenance, const ImageManifest &manifest,
+                                               std::span<const NamedDigest> files,
+                                               std::span<const ReferenceValues> launches) {
     if (provenance.debug != manifest.debug)
-        return ProvenanceMismatch{"debug", manifest.debug ? "true" : "false", provenance.debug ? "true" : "false"};
+        return DocumentMismatch{"debug", manifest.debug ? "true" : "false", provenance.debug ? "true" : "false"};
     std::map<std::string, std::string> found, wanted;
     for (const NamedDigest &file : files)
         found.emplace(file.name, hex(file.sha256));
     for (const NamedDigest &file : provenance.files)
         wanted.emplace(file.name, hex(file.sha256));
-    if (auto difference = compare(found, wanted))
+    if (auto difference = first_difference(found, wanted))
         return difference;
 
     found.clear();
@@ -330,7 +316,7 @@ std::optional<ProvenanceMismatch> first_mismatch(const Provenance &provenance, c
             found.emplace(name(values.signature, i + 1), hex(values.digests[i]));
     for (const ProvenanceLaunch &launch : provenance.launches)
         wanted.emplace(name(launch.signature, launch.vcpus), hex(launch.digest));
-    if (auto difference = compare(found, wanted))
+    if (auto difference = first_difference(found, wanted))
         return difference;
 
     for (const Json &one : manifest.inputs) {
@@ -343,7 +329,7 @@ std::optional<ProvenanceMismatch> first_mismatch(const Provenance &provenance, c
                 same = same || said == digest;
             }
         if (!same)
-            return ProvenanceMismatch{"input " + input, digest, said};
+            return DocumentMismatch{"input " + input, digest, said};
     }
     return std::nullopt;
 }

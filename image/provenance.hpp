@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host-tools/measure/measure.hpp"
+#include "image/document.hpp"
 #include "image/image_diff.hpp"
 #include "image/lock.hpp"
 
@@ -15,12 +16,6 @@ inline constexpr const char *provenance_predicate_type = "https://slsa.dev/prove
 inline constexpr const char *provenance_build_type = "tag:cvmin,2026:build/1"; // docs/provenance.md says what it means
 // Who built it, unless the publisher says: any machine with ./dev. What counts is who signed the release.
 inline constexpr const char *provenance_default_builder = "tag:cvmin,2026:builder/dev";
-
-struct NamedDigest { // of a file, relative to the release's directory
-    std::string name;
-    Sha256Digest sha256;
-    friend bool operator==(const NamedDigest &, const NamedDigest &) = default;
-};
 
 struct ProvenanceInput {
     const LoadedImage &image;                  // load_image(); image.json and its files are subjects
@@ -64,15 +59,11 @@ struct Provenance {
 // another statement, predicate or build type.
 Result<Provenance> parse_provenance(ByteView statement);
 
-struct ProvenanceMismatch {
-    std::string subject;       // "bzImage", "launch digest of EPYC-Genoa (0x00a10f10), 2 vCPUs", "input image/cmdline"
-    std::string found, wanted; // wanted: what the statement says; empty: nothing is there
-};
 // The first difference between the statement and what there is: debug or not, files and launches in both directions
 // (one that the statement does not name is a difference as well), and every input that image.json records. `files`: all
 // of the release but the statement itself and signatures.
-std::optional<ProvenanceMismatch> first_mismatch(const Provenance &provenance, const ImageManifest &manifest,
-                                                 std::span<const NamedDigest> files,
-                                                 std::span<const ReferenceValues> launches);
+std::optional<DocumentMismatch> first_mismatch(const Provenance &provenance, const ImageManifest &manifest,
+                                               std::span<const NamedDigest> files,
+                                               std::span<const ReferenceValues> launches);
 
 } // namespace cvmin

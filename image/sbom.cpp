@@ -394,6 +394,113 @@ class Document {
 
 } // namespace
 
+// ---- reading ----------------------------------------------------------------------------------------------------
+
+static Result<Json> array_of(const Json &object, const char *member) {
+    static constexpr std::string_view where = "sbom";
+    if (!object.contains(member))
+        return fail(Errc::missing, where);
+    const Json &array = object[member];
+    if (!array.is_array())
+        return fail(Errc::malformed, where);
+    if (array.size() > max_sbom_entries)
+        return fail(Errc::too_large, where, array.size());
+    return array;
+}
+static Result<std::string> text_of(const Json &object, const char *member, std::string_view where) {
+    CVMIN_TRY(text, json_string(object, member, where));
+    if (text.size() > max_sbom_text)
+        return fail(Errc::too_large, where, text.size());
+    return text;
+}
+// missing: no checksum of this kind.
+static Result<Sha256Digest> sha256_of(const Json &object, std::string_view where) {
+    CVMIN_TRY(checksums, array_of(object, "checksums"));
+    for (const Json &one : checksums) {
+        CVMIN_TRY(algorithm, json_string(one, "algorithm", where));
+        if (algorithm != "SHA256")
+            continue;
+        CVMIN_TRY(value, json_string(one, "checksumValue", where));
+        if (value.size() != 2 * sizeof(Sha256Digest))
+            return fail(Errc::malformed, where);
+        return parse_hex_exactly<sizeof(Sha256Digest)>(value, where);
+    }
+    return fail(Errc::missing, where);
+}
+
+Result<Sbom> parse_sbom(ByteView document) {
+    CVMIN_TRY(json, parse_json(document, "sbom"));
+    CVMIN_TRY(version, json_string(json, "spdxVersion", "sbom.spdxVersion"));
+    if (version != "SPDX-2.3")
+        return fail(Errc::unsupported, "sbom.spdxVersion");
+    Sbom sbom;
+    std::set<std::string> names;
+    CVMIN_TRY(files, array_of(json, "files"));
+    for (const Json &one : files) {
+        static constexpr std::string_view here = "./";
+        CVMIN_TRY(name, text_of(one, "fileName", "sbom.files"));
+        CVMIN_TRY(digest, sha256_of(one, "sbom.files"));
+        if (name.starts_with(here))
+            name.erase(0, here.size());
+        if (!names.insert(name).second)
+            return fail(Errc::mismatch, "sbom.files");
+        sbom.files.push_back({std::move(name), digest});
+    }
+    CVMIN_TRY(packages, array_of(json, "packages"));
+    for (const Json &one : packages) {
+        SbomPackage package;
+        for (const auto &[member, to] : {std::pair{"name", &package.name},
+                                         {"versionInfo", &package.version},
+                                         {"licenseDeclared", &package.licence}}) {
+            CVMIN_TRY(text, text_of(one, member, "sbom.packages"));
+            *to = std::move(text);
+        }
+        if (one.contains("checksums")) {
+            CVMIN_TRY(digest, sha256_of(one, "sbom.packages"));
+            package.sha256 = digest;
+        }
+        sbom.packages.push_back(std::move(package));
+    }
+    return sbom;
+}
+
+std::optional<DocumentMismatch> first_mismatch(const Sbom &sbom, const LoadedImage &image,
+                                               std::span<const LockedInput> inputs) {
+    std::map<std::string, std::string> found{{"image.json", hex(sha256(image.image_json))}}, wanted;
+    const ImageManifest &manifest = image.manifest;
+    for (const ImageFile *file : {&manifest.kernel, &manifest.initrd, &manifest.cmdline, &manifest.firmware})
+        found.emplace(file->path, hex(file->sha256));
+    for (const auto *file :
+         {&manifest.agent, &manifest.reference_values, &manifest.reference_values_corim, &manifest.audit})
+        if (*file)
+            found.emplace((*file)->path, hex((*file)->sha256));
+    for (const NamedDigest &file : sbom.files)
+        wanted.emplace(file.name, hex(file.sha256));
+    if (auto difference = first_difference(found, wanted))
+        return difference;
+
+    found.clear();
+    wanted.clear();
+    const auto key = [](const std::string &name, const Sha256Digest &digest) {
+        return "package " + name + " with SHA-256 " + hex(digest);
+    };
+    const auto value = [](const std::string &version, const std::string &licence) {
+        return "version " + version + ", licence " + licence;
+    };
+    for (const auto &[file, source] : inputs) {
+        std::string licence = no_assertion;
+        if (image.audit)
+            for (const SourceLicence &one : image.audit->sources)
+                if (one.name == file.package && one.version == file.version)
+                    licence = one.licence;
+        found.emplace(key(file.package, file.sha256), value(file.version, licence));
+    }
+    for (const SbomPackage &package : sbom.packages)
+        if (package.sha256)
+            wanted.emplace(key(package.name, *package.sha256), value(package.version, package.licence));
+    return first_difference(found, wanted);
+}
+
 Result<Json> spdx_document(const SbomInput &input) {
     return Document{input}.write();
 }

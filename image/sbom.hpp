@@ -3,6 +3,7 @@
 // file. Described in docs/sbom.md. Source: https://spdx.github.io/spdx-spec/v2.3/
 #pragma once
 
+#include "image/document.hpp"
 #include "image/image_diff.hpp"
 #include "image/lock.hpp"
 
@@ -24,5 +25,28 @@ Result<Json> spdx_document(const SbomInput &input);
 // Whether the text is a licence expression by SPDX's grammar. Says nothing about whether its ids are on SPDX's list;
 // LicenseRef-... is not taken, for its text would have to be in the document.
 bool is_licence_expression(std::string_view text);
+
+// ---- reading ----------------------------------------------------------------------------------------------------
+
+inline constexpr std::size_t max_sbom_size = max_json_size; // ours has 380 KB
+inline constexpr std::size_t max_sbom_entries = 20000;      // packages, files; ours: 353 and 9
+inline constexpr std::size_t max_sbom_text = 4096;          // of what is read
+
+struct SbomPackage {
+    std::string name, version, licence; // licence: as declared
+    std::optional<Sha256Digest> sha256; // none: a package that is no single file
+};
+struct Sbom {
+    std::vector<NamedDigest> files; // without "./"
+    std::vector<SbomPackage> packages;
+};
+// Names, versions and digests of an SPDX 2.3 document; the rest is not looked at. malformed, missing, too_large;
+// unsupported: another version of SPDX; mismatch: a file twice.
+Result<Sbom> parse_sbom(ByteView document);
+
+// The first difference between a document and what there is, in both directions: the image's files, what its locks pin
+// (name, version, digest), and the licences of audit.json.
+std::optional<DocumentMismatch> first_mismatch(const Sbom &sbom, const LoadedImage &image,
+                                               std::span<const LockedInput> inputs);
 
 } // namespace cvmin
