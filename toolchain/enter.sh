@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # enter.sh ROOT COMMAND...: runs COMMAND inside the toolchain root, in a mount namespace of its own, with the host's
 # directories (home, work tree, /tmp, /run, ...) at the same paths. As an ordinary user it uses a user namespace.
+# enter.sh --check: whether this machine lets it.
 set -euo pipefail
 
 root=$1
@@ -9,9 +10,15 @@ unshare_args=(--mount --propagation private)
 [ "$(id -u)" = 0 ] || unshare_args+=(--user --map-root-user)
 
 if ! unshare "${unshare_args[@]}" true 2>/dev/null; then
-    echo "cvmin: error: no user namespaces here: run as root, or allow them (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone)" >&2
+    if [ "$(id -u)" = 0 ]; then
+        echo "cvmin: error: no mount namespaces here, not even for root: a container needs CAP_SYS_ADMIN (podman or docker run --privileged)" >&2
+    else
+        echo "cvmin: error: no user namespaces here: run as root, or allow them (sysctl user.max_user_namespaces," \
+            "kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)" >&2
+    fi
     exit 4
 fi
+[ "$root" != --check ] || exit 0
 
 # shellcheck disable=SC2016 # expanded by the inner shell
 # What a command inside may see of the caller's environment, besides what is set below.

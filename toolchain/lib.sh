@@ -65,7 +65,8 @@ with_lock() {
     local file=$1 what
     what=$(basename "$1" .lock)
     shift
-    mkdir -p "$(dirname "$file")"
+    { mkdir -p "$(dirname "$file")" && : >>"$file"; } 2>/dev/null ||
+        die $E_SYSTEM "$file cannot be written; is the cache another user's? XDG_CACHE_HOME names another place"
     # shellcheck disable=SC2094 # the lock file is never read
     (
         if ! flock -n 9; then
@@ -261,4 +262,23 @@ check_clock() {
     late=$(cd "$1" && find CMakeLists.txt ./*/CMakeLists.txt ./*/*/CMakeLists.txt toolchain/guest.cmake -newermt now 2>/dev/null | head -n 1)
     [ -z "$late" ] || die $E_SYSTEM "$late is dated $(date -u -r "$1/$late" +%F), and this machine's clock says $(date -u +%F):" \
         "set the clock, or touch the file when the clock is right"
+}
+
+# check_host: what making a root needs of this machine, before hundreds of megabytes are fetched for it.
+check_host() {
+    local program missing='' name
+    "$CVMIN_SRC/toolchain/enter.sh" --check || exit
+    if [ "$(id -u)" = 0 ]; then # root.sh installs it where it can
+        command -v mmdebstrap >/dev/null || command -v apt-get >/dev/null || missing=' mmdebstrap'
+    else
+        for program in mmdebstrap newuidmap; do command -v $program >/dev/null || missing+=" $program"; done
+    fi
+    command -v dpkg-deb >/dev/null || missing+=' dpkg-deb'
+    [ -z "$missing" ] || die $E_SYSTEM "missing on this machine:$missing. On Debian and Ubuntu: sudo apt-get install -y mmdebstrap uidmap;" \
+        "elsewhere see docs/reproducing.md, \"Another distribution\""
+    [ "$(id -u)" != 0 ] || return 0
+    name=$(id -un)
+    getsubids "$name" >/dev/null 2>&1 || grep -qsE "^($name|$(id -u)):" /etc/subuid ||
+        die $E_SYSTEM "$name has no subordinate user ids; run:" \
+            "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $name"
 }
