@@ -20,7 +20,7 @@ static constexpr char script[] = R"bash(_cvmin() {
         return
     fi
     if [ "$command" = image ] && [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "list inspect diff" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "list inspect hardening diff" -- "$current")
         return
     fi
     if [ "$command" = show ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then

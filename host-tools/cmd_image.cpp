@@ -5,6 +5,7 @@
 #include "host-tools/image_output.hpp"
 #include "image/image_diff.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <sys/stat.h>
@@ -84,10 +85,10 @@ Json inspect_json(const LoadedImage &image, const std::vector<InitramfsFile> &fi
     Json out{{"schema", 1}, {"image", to_json(image.manifest)}, {"initramfs", files_json(files)}};
     if (image.audit) {
         const Json audit = to_json(*image.audit);
-        for (const char *member : {"kernel_base", "kernel_options", "command_line", "sources"})
+        for (const char *member : {"kernel_base", "kernel_options", "command_line", "hardening", "sources"})
             out[member] = audit[member];
     } else {
-        for (const char *member : {"kernel_base", "kernel_options", "command_line", "sources"})
+        for (const char *member : {"kernel_base", "kernel_options", "command_line", "hardening", "sources"})
             out[member] = nullptr; // not recorded
     }
     return out;
@@ -150,6 +151,41 @@ int inspect(const Args &args) {
     return Exit::ok;
 }
 
+// What is not followed comes first: it is what people look for.
+void print_recommendations(const std::vector<Recommendation> &list) {
+    const auto not_followed = [](const Recommendation &one) { return !followed(one); };
+    const auto count = std::ranges::count_if(list, not_followed);
+    std::printf("%zu recommendations, %td not followed:\n", list.size(), count);
+    for (const bool others : {true, false}) {
+        if (!others)
+            std::printf("\nfollowed:\n");
+        for (const Recommendation &one : list) {
+            if (followed(one) == others)
+                continue;
+            const std::string name = (one.kind == "config" ? "CONFIG_" : "") + one.name;
+            const std::string wanted = "wanted " + one.wanted + " (" + one.by + ")";
+            const std::string line = one.reason.empty() ? wanted
+                                     : others           ? wanted + ": " + one.reason
+                                                        : wanted + ", by " + one.reason;
+            std::printf("  %-7s %-42s %-9s %s\n", one.kind.c_str(), printable_line(name).c_str(),
+                        printable_line(one.ours).c_str(), printable_line(line).c_str());
+        }
+    }
+}
+
+int hardening(const Args &args) {
+    const auto image = load_image(args.image);
+    if (!image)
+        return report_error(command, image.error());
+    if (!image->audit)
+        return report_error(command, Error{Errc::missing, "audit"}, args.image + ": no audit.json");
+    if (args.json)
+        print_json({{"schema", 1}, {"hardening", to_json(*image->audit)["hardening"]}});
+    else
+        print_recommendations(image->audit->hardening);
+    return Exit::ok;
+}
+
 int diff(const Args &args) {
     const auto a = load_image(args.image);
     if (!a)
@@ -175,6 +211,7 @@ int cmd_image(int argc, char **argv) {
         "Examples:\n"
         "  cvmin image list out\n"
         "  cvmin image inspect out/image.json\n"
+        "  cvmin image hardening out\n"
         "  cvmin image diff out out-debug\n\n"
         "Exit codes: 0 done, 1 the images differ (diff), 2 usage, 3 bad input: no image, or a file of it is not the\n"
         "recorded one, 4 system.");
@@ -187,12 +224,16 @@ int cmd_image(int argc, char **argv) {
     CLI::App *list_app = add("list", "every file of the initramfs: mode, owner, size, sha256");
     CLI::App *inspect_app =
         add("inspect", "files, inputs, initramfs, and with their reasons parameters and kernel options; licences");
+    CLI::App *hardening_app =
+        add("hardening", "recommended kernel settings, what this image has, and why where it is another");
     CLI::App *diff_app = add("diff", "what differs, down to the first byte, and whether the launch digest does");
     diff_app->add_option("other", args.other, "the second image")->required();
     if (const auto done = parse_options(app, argc, argv))
         return *done;
     if (list_app->parsed())
         return list(args);
+    if (hardening_app->parsed())
+        return hardening(args);
     return inspect_app->parsed() ? inspect(args) : diff(args);
 }
 

@@ -4,6 +4,7 @@
 #include "host-tools/corim/corim.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "image/child.hpp"
+#include "image/hardening.hpp"
 #include "image/image_audit.hpp"
 #include "image/newc.hpp"
 
@@ -227,6 +228,7 @@ std::expected<Json, BuildFailure> recipe_inputs(const fs::path &source, bool deb
         {"recipe", "image/kernel.config"},
         {"recipe", "image/kernel.sh"},
         {"recipe", "image/kernel_options.sh"},
+        {"recipe", "image/hardening.list"},
         {"recipe", "toolchain/licences"},
         {"recipe", debug ? "image/cmdline.debug" : "image/cmdline"},
         {"recipe", firmware == FirmwareOrigin::source ? firmware_script : firmware_pin},
@@ -502,6 +504,17 @@ class Build {
     // Why the image is as it is, for whoever has the image and not this work tree.
     BuildResult<void> audit() {
         ImageAudit audit;
+        const char *const line_file = options_.debug ? "image/cmdline.debug" : "image/cmdline";
+        const auto line = read_source(line_file);
+        if (!line)
+            return std::unexpected(line.error());
+        auto parameters = named(parse_commented_parameters(*line), options_.source / line_file);
+        if (!parameters)
+            return std::unexpected(parameters.error());
+        audit.parameters = std::move(*parameters);
+
+        if (auto done = hardening(audit); !done)
+            return done;
         const auto options_file = run_script("image/kernel_options.sh", {kernel_config_path_});
         if (!options_file)
             return std::unexpected(options_file.error());
@@ -513,15 +526,6 @@ class Build {
             return std::unexpected(parsed.error());
         audit.options = std::move(*parsed);
 
-        const char *const line_file = options_.debug ? "image/cmdline.debug" : "image/cmdline";
-        const auto line = read_source(line_file);
-        if (!line)
-            return std::unexpected(line.error());
-        auto parameters = named(parse_commented_parameters(*line), options_.source / line_file);
-        if (!parameters)
-            return std::unexpected(parameters.error());
-        audit.parameters = std::move(*parameters);
-
         if (auto done = licences(audit.sources); !done)
             return done;
         audit_ = to_json(audit).dump(1) + "\n";
@@ -529,6 +533,22 @@ class Build {
             return failure(back.error(), "audit.json");
         note_ = std::to_string(audit.options.size()) + " kernel options, " + std::to_string(audit.sources.size()) +
                 " sources";
+        return {};
+    }
+
+    // What is recommended, held against what is: a deviation has its reason, or there is no image.
+    BuildResult<void> hardening(ImageAudit &audit) {
+        static constexpr const char *name = "image/hardening.list";
+        const auto text = read_source(name);
+        if (!text)
+            return std::unexpected(text.error());
+        auto list = named(parse_recommendations(*text), options_.source / name);
+        if (!list)
+            return std::unexpected(list.error());
+        if (const auto held = hold_recommendations(*list, kernel_config_, audit.parameters); !held)
+            return failure({held.error().code, "hardening"},
+                           (options_.source / name).string() + ": " + held.error().text);
+        audit.hardening = std::move(*list);
         return {};
     }
 

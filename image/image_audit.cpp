@@ -7,6 +7,7 @@ namespace cvmin {
 static constexpr std::string_view kind = "cvmin-image-audit";
 static constexpr std::string_view base_configuration = "allnoconfig";
 static constexpr std::string_view origins[] = {"asked", "selected", "default"};
+static constexpr std::string_view recommendation_kinds[] = {"config", "cmdline", "sysctl"};
 static constexpr std::string_view image_parts[] = {"kernel", "agent", "firmware", "-"};
 
 // One line of text for people: what is in a commented file may be any UTF-8, but no control character.
@@ -24,6 +25,18 @@ static bool valid(const KernelOption &option) {
     return valid_option_name(option.name) && !option.value.empty() && !option.base.empty() && !option.reason.empty() &&
            std::ranges::contains(origins, option.origin) && plain(option.value) && plain(option.base) &&
            plain(option.reason);
+}
+
+bool valid(const Recommendation &one) {
+    const auto word = [](const std::string &text) { return !text.empty() && plain(text); };
+    return std::ranges::contains(recommendation_kinds, one.kind) && word(one.name) && word(one.wanted) &&
+           word(one.by) && word(one.ours) && plain(one.reason);
+}
+
+bool followed(const Recommendation &one) {
+    if (one.kind == "cmdline" && one.wanted == "not-off")
+        return one.ours != "off";
+    return one.ours == one.wanted;
 }
 
 static std::vector<std::string_view> lines_of(std::string_view text) {
@@ -147,7 +160,7 @@ Result<ImageAudit> parse_image_audit(ByteView text) {
     CVMIN_TRY(base, json_string(json, "kernel_base", "audit.kernel_base"));
     if (found_kind != kind || base != base_configuration)
         return fail(Errc::unsupported, "audit.kind");
-    if (json.size() != 6)
+    if (json.size() != 7)
         return fail(Errc::malformed, "audit.json");
     ImageAudit audit;
     static constexpr const char *option_members[] = {"name", "value", "base", "origin", "reason"};
@@ -165,6 +178,15 @@ Result<ImageAudit> parse_image_audit(ByteView text) {
         CVMIN_TRY(t, texts_of(one, parameter_members, "audit.command_line"));
         audit.parameters.push_back({t[0], t[1]});
     }
+    static constexpr const char *hardening_members[] = {"kind", "name", "wanted", "by", "ours", "reason"};
+    CVMIN_TRY(hardening, array_of(json, "hardening", "audit.hardening"));
+    for (const Json &one : hardening) {
+        CVMIN_TRY(t, texts_of(one, hardening_members, "audit.hardening"));
+        Recommendation recommendation{t[0], t[1], t[2], t[3], t[4], t[5]};
+        if (!valid(recommendation) || (!followed(recommendation) && recommendation.reason.empty()))
+            return fail(Errc::malformed, "audit.hardening", audit.hardening.size());
+        audit.hardening.push_back(std::move(recommendation));
+    }
     static constexpr const char *source_members[] = {"name", "version", "part", "licence"};
     CVMIN_TRY(sources, array_of(json, "sources", "audit.sources"));
     for (const Json &one : sources) {
@@ -177,7 +199,7 @@ Result<ImageAudit> parse_image_audit(ByteView text) {
 }
 
 Json to_json(const ImageAudit &audit) {
-    Json options = Json::array(), parameters = Json::array(), sources = Json::array();
+    Json options = Json::array(), parameters = Json::array(), hardening = Json::array(), sources = Json::array();
     for (const KernelOption &option : audit.options)
         options.push_back({{"name", option.name},
                            {"value", option.value},
@@ -186,12 +208,20 @@ Json to_json(const ImageAudit &audit) {
                            {"reason", option.reason}});
     for (const CommandLineParameter &parameter : audit.parameters)
         parameters.push_back({{"parameter", parameter.text}, {"reason", parameter.reason}});
+    for (const Recommendation &one : audit.hardening)
+        hardening.push_back({{"kind", one.kind},
+                             {"name", one.name},
+                             {"wanted", one.wanted},
+                             {"by", one.by},
+                             {"ours", one.ours},
+                             {"reason", one.reason}});
     for (const SourceLicence &source : audit.sources)
         sources.push_back(
             {{"name", source.name}, {"version", source.version}, {"part", source.part}, {"licence", source.licence}});
     return {{"schema", image_audit_schema},          {"kind", kind},
             {"kernel_base", base_configuration},     {"kernel_options", std::move(options)},
-            {"command_line", std::move(parameters)}, {"sources", std::move(sources)}};
+            {"command_line", std::move(parameters)}, {"hardening", std::move(hardening)},
+            {"sources", std::move(sources)}};
 }
 
 } // namespace cvmin

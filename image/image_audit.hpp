@@ -1,7 +1,7 @@
 // audit.json: why an image is as it is. Written by the build beside image.json, which has its digest: every kernel
-// option that differs from Linux's allnoconfig with its reason, every command line parameter with its reason, and the
-// licence of every source. For people and their tools; no launch and no appraisal reads it. Also the two texts it is
-// made of.
+// option that differs from Linux's allnoconfig with its reason, every command line parameter with its reason, what is
+// recommended for hardening and what is here, and the licence of every source. For people and their tools; no launch
+// and no appraisal reads it. Also the two texts it is made of.
 #pragma once
 
 #include "host-tools/base/json.hpp"
@@ -33,14 +33,28 @@ struct SourceLicence {
     std::string licence;       // SPDX expression
     friend bool operator==(const SourceLicence &, const SourceLicence &) = default;
 };
+// One line of image/hardening.list, with what this image has.
+struct Recommendation {
+    std::string kind;   // config, cmdline, sysctl
+    std::string name;   // config: without CONFIG_
+    std::string wanted; // config: n: not set; cmdline: absent, set (without a value), not-off
+    std::string by;     // who recommends it
+    std::string ours;   // the same words
+    std::string reason; // empty only when followed
+    friend bool operator==(const Recommendation &, const Recommendation &) = default;
+};
+bool valid(const Recommendation &one);
+bool followed(const Recommendation &one);
 
 struct ImageAudit {
     std::vector<KernelOption> options; // by name
     std::vector<CommandLineParameter> parameters;
+    std::vector<Recommendation> hardening;
     std::vector<SourceLicence> sources;
 };
 
-// malformed (also unknown members, an origin that is not one of the three, options not sorted by name), unsupported
+// malformed (also unknown members, an origin that is not one of the three, options not sorted by name, a recommendation
+// that is not followed and has no reason), unsupported
 // (schema, kind), missing, too_large.
 Result<ImageAudit> parse_image_audit(ByteView text);
 Json to_json(const ImageAudit &audit);

@@ -24,7 +24,7 @@ config=$1 work_base=${3:-${TMPDIR:-/tmp}}
 deb=$(source_file "$DEB")
 [ -r "$deb" ] || die $E_SYSTEM "$DEB is not in the cache; run: ./dev shell true"
 key=$({
-    cat -- "$config" "$image/kernel.config" "$image/kernel_options.sh" "$image"/patches/*.patch
+    cat -- "$config" "$image/kernel.config" "$image/hardening.list" "$image/kernel_options.sh" "$image"/patches/*.patch
     lock_lines "$CVMIN_SRC/toolchain/sources.lock" | grep -F "/$DEB"
     cat -- "$CVMIN_SRC/toolchain/debs.lock"
 } | sha256sum | cut -c1-16)
@@ -56,6 +56,12 @@ find . -name 'Kconfig*' -type f \( -path './arch/x86/*' -o -path './arch/Kconfig
         $1 == "config" || $1 == "menuconfig" { name = $2; print "config", name, substr(FILENAME, 3) }
         $1 == "select" || $1 == "imply" { if (name != "") print "select", $2, name }
         $1 == "choice" || $1 == "menu" || $1 == "if" || $1 == "endif" || $1 == "endchoice" { name = "" }' >"$work/kconfig"
+
+# "not set" of a name that no Kconfig file knows would hold for ever
+unknown=$(comm -23 <(sed -nE 's/^config[[:space:]]+([A-Za-z0-9_]+).*/\1/p' "$image/hardening.list" | sort -u) \
+    <(sed -nE 's/^config ([A-Za-z0-9_]+) .*/\1/p' "$work/kconfig" | sort -u))
+# shellcheck disable=SC2086 # words are meant to split
+[ -z "$unknown" ] || die $E_INPUT "image/hardening.list names options that Linux does not have:" $unknown
 
 # shellcheck disable=SC2016 # awk's dollars
 awk -v OFS='\t' '

@@ -43,6 +43,7 @@ expect --after verify --af
 expect --pcrs attest --pc
 expect inspect image i
 expect --vary reproduce --v
+expect hardening image h
 expect --json image diff --j
 expect --chip-id certs fetch --ch
 expect --expires certs bundle --e

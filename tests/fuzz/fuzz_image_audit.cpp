@@ -1,5 +1,5 @@
 // What the reader of audit.json takes, comes back the same; the texts that a build makes it of are read without harm.
-#include "image/image_audit.hpp"
+#include "image/hardening.hpp"
 
 #include <cstdlib>
 
@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         const std::string text = to_json(*audit).dump(-1, ' ', false, Json::error_handler_t::replace);
         const auto again = parse_image_audit(as_bytes(text));
         if (!again || again->options != audit->options || again->parameters != audit->parameters ||
-            again->sources != audit->sources)
+            again->hardening != audit->hardening || again->sources != audit->sources)
             std::abort();
     }
     if (const auto options = parse_kernel_options(input))
@@ -26,5 +26,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         for (const CommandLineParameter &one : *parameters)
             if (one.text.empty() || one.reason.empty())
                 std::abort();
+    if (auto list = parse_recommendations(input)) {
+        const std::vector<CommandLineParameter> line{{"quiet", "hush"}};
+        const bool held = hold_recommendations(*list, input, line).has_value();
+        for (const Recommendation &one : *list)
+            if (!valid(one) || (held && !followed(one) && one.reason.empty()))
+                std::abort();
+    }
     return 0;
 }

@@ -27,7 +27,8 @@ assert {"source", "toolchain", "recipe", "tree"} == set(kinds), kinds
 names = [i["name"] for i in image["inputs"]]
 assert len(names) == len(set(names))
 for wanted in ("linux-source-6.12_6.12.117-1_all.deb", "toolchain/debs.lock", "image/kernel.config", "image/kernel.sh",
-               "image/firmware.pin", "resolved kernel configuration", "image/patches/0001-acpi-no-memory-for-host-tables.patch"):
+               "image/firmware.pin", "resolved kernel configuration", "image/patches/0001-acpi-no-memory-for-host-tables.patch",
+               "image/patches/0002-yama-nobody-is-traced.patch", "image/hardening.list"):
     assert wanted in names, wanted
 PY
 

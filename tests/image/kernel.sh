@@ -61,18 +61,36 @@ for mount in dev proc sys run configfs securityfs cgroup2; do fact $mount yes; d
 fact controllers 'cpu memory pids'
 fact version 'Linux version 6\.12\..* \(cvmin@cvmin\) \(Debian clang.* #1 SMP Thu Jan  1 00:00:00 UTC 1970'
 fact lockdown 'none integrity \[confidentiality\]'
-fact lsm 'lockdown,capability,landlock,ima'
+fact lsm 'lockdown,capability,landlock,yama,ima'
 fact ima '10 [0-9a-f]{40} ima-ng sha256:[0-9a-f]{64} boot_aggregate'
 fact cpus 0-1
 fact tsm ' *report'
 fact report 'No such device or address'
 fact AF_VSOCK yes
 for family in AF_UNIX AF_INET AF_PACKET; do fact $family 'Address family not supported by protocol'; done
-fact landlock yes
+fact landlock '([6-9]|[1-9][0-9])'
 fact 'seccomp filter' 'Bad address'
 for call in bpf io_uring kexec init_module; do fact $call 'Function not implemented'; done
 fact memfd yes
-fact 'user namespace' 'Invalid argument'
+for namespace in user IPC; do fact "$namespace namespace" 'Invalid argument'; done
+# what confines an algorithm: cgroups, namespaces, sealed memory
+for thing in 'controllers on' limits clone3 'wait for a pidfd' 'cgroup removed' seals; do fact "$thing" yes; done
+fact 'too much memory' 'signal 9'
+fact 'too large a file' 'signal 9'
+fact 'too many processes' 'exit 3'
+fact cgroup.kill 3
+fact 'pid in a namespace' 1
+fact 'own root' 'exit 0'
+fact 'execute sealed' 'exit 7'
+for call in 'write to sealed' 'data made executable'; do fact "$call" 'Operation not permitted'; done
+fact unprivileged 'exit 0'
+for call in ptrace 'ptrace by root' PTRACE_TRACEME pidfd_getfd 'kernel log' 'page at 61440'; do fact "$call" 'Operation not permitted'; done
+for call in perf "other's memory"; do fact "$call" 'Permission denied'; done
+fact 'page at 65536' yes
+# memory: no old contents, in no order that can be foreseen, nothing both writable and executable
+fact cleared 'stack:all\(zero\), heap alloc:on, heap free:on'
+fact 'page order' Y
+fact 'writable and executable' none
 for thing in modules kcore block; do fact $thing no; done
 fact 'hostile table' 'loaded'
 fact 'hostile write' 'refused'
