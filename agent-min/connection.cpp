@@ -46,8 +46,10 @@ void Connection::start_reading(std::uint64_t now_ms) {
 
 Wish Connection::on(Handshaking &, std::uint64_t now_ms) {
     const Progress progress = tls_->handshake();
-    if (progress.io == Io::done)
+    if (progress.io == Io::done) {
+        peer_.key = tls_->peer_key();
         start_reading(now_ms);
+    }
     return wish_of(progress.io);
 }
 

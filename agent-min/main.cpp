@@ -1,4 +1,5 @@
 // PID 1 of the CVM: mounts, report source, key, event loop, power off. What it does for a request is service.hpp's.
+#include "agent-min/computation.hpp"
 #include "agent-min/emulator_source.hpp"
 #include "agent-min/esys_tpm.hpp"
 #include "agent-min/kernel_logs.hpp"
@@ -27,6 +28,8 @@ constexpr std::uint64_t turn_limit_ms = 60'000; // wake-up to reap; everything e
 BootClock boot_clock;
 LockedPages locked_pages;
 SecretStore secrets{locked_pages};
+MemoryStore inputs{"/run/data"};
+std::unique_ptr<KernelSandbox> sandbox;
 std::unique_ptr<TlsIdentity> identity;
 std::unique_ptr<Server> server; // uses identity
 Fd console;                     // open only in a debug image: the host reads it
@@ -45,6 +48,8 @@ void log(std::string_view text) {
     log(reason);
     server.reset(); // requests that were half received, and TLS keys
     secrets.wipe();
+    sandbox.reset(); // kills what runs
+    inputs.wipe();
     identity.reset();
     ::sync();
     ::reboot(RB_POWER_OFF);
@@ -182,10 +187,22 @@ int run(std::uint64_t start_us) {
                                    .report_source = std::string{source->name()},
                                    .tpm = state_of(tpm_opened),
                                    .ima = state_of(ima)});
-    Service service{{.source = *source, .secrets = secrets, .log = runtime_log, .logs = &logs},
-                    identity->public_key(),
-                    {start_us, listening_us, ready_us}};
-    auto opened = Server::open(std::move(*listener), *identity, service, boot_clock);
+    auto opened_sandbox = KernelSandbox::open(boot_clock);
+    if (opened_sandbox)
+        sandbox = std::move(*opened_sandbox);
+    else
+        log(to_string(opened_sandbox.error()));
+    Computation computation{{.source = *source,
+                             .log = runtime_log,
+                             .store = inputs,
+                             .sandbox = sandbox.get(),
+                             .key = identity->public_key(),
+                             .signer = identity->key()}};
+    Service service{
+        {.source = *source, .secrets = secrets, .log = runtime_log, .logs = &logs, .computation = &computation},
+        identity->public_key(),
+        {start_us, listening_us, ready_us}};
+    auto opened = Server::open(std::move(*listener), *identity, service, boot_clock, &computation);
     if (!opened)
         stop_on(opened.error());
     server = std::move(*opened);
@@ -198,7 +215,8 @@ int run(std::uint64_t start_us) {
             stop_on(stopped.error());
         if (*stopped)
             stop("stopped on request");
-        while (::waitpid(-1, nullptr, WNOHANG) > 0) {}
+        // the program of a run is its sandbox's to wait for
+        while (computation.state() != RunState::running && ::waitpid(-1, nullptr, WNOHANG) > 0) {}
     }
 }
 

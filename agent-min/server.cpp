@@ -2,6 +2,7 @@
 
 #include <climits>
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 namespace cvmin::agent {
@@ -10,14 +11,16 @@ namespace {
 constexpr std::uint64_t listener_tag = UINT64_MAX; // others are slot numbers
 }
 
-Result<std::unique_ptr<Server>> Server::open(Fd listener, const TlsIdentity &identity, Service &service, Clock &clock) {
+Result<std::unique_ptr<Server>> Server::open(Fd listener, const TlsIdentity &identity, Service &service, Clock &clock,
+                                             Background *background) {
     Fd epoll{::epoll_create1(EPOLL_CLOEXEC)};
     if (!epoll)
         return os_error("epoll");
     epoll_event event{.events = EPOLLIN, .data = {.u64 = listener_tag}};
     if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, listener.get(), &event) != 0)
         return os_error("epoll");
-    return std::unique_ptr<Server>{new Server{std::move(epoll), std::move(listener), identity, service, clock}};
+    return std::unique_ptr<Server>{
+        new Server{std::move(epoll), std::move(listener), identity, service, clock, background}};
 }
 
 std::size_t Server::connections() const {
@@ -27,6 +30,8 @@ std::size_t Server::connections() const {
 
 int Server::wait_time(std::uint64_t now_ms, std::uint64_t limit_ms) const {
     std::uint64_t until = now_ms + std::min<std::uint64_t>(limit_ms, INT_MAX);
+    if (background_ != nullptr)
+        until = std::min(until, background_->deadline_ms().value_or(until));
     for (const Slot &slot : slots_) {
         if (slot.connection == nullptr)
             continue;
@@ -37,10 +42,21 @@ int Server::wait_time(std::uint64_t now_ms, std::uint64_t limit_ms) const {
     return static_cast<int>(std::max(until, now_ms) - now_ms);
 }
 
+// Until a connection, the background's descriptors or the time want something. The background's come and go with what
+// it does, so they are named anew each time instead of being kept in epoll.
+Result<void> Server::wait(std::uint64_t limit_ms) {
+    const auto fds = background_ == nullptr ? std::array{-1, -1} : background_->fds();
+    pollfd waiting[] = {{epoll_.get(), POLLIN, 0}, {fds[0], POLLIN, 0}, {fds[1], POLLIN, 0}};
+    if (::poll(waiting, std::size(waiting), wait_time(clock_.now_ms(), limit_ms)) < 0 && errno != EINTR)
+        return os_error("poll");
+    background_ready_ = waiting[1].revents != 0 || waiting[2].revents != 0;
+    return {};
+}
+
 Result<bool> Server::turn(std::uint64_t limit_ms) {
+    CVMIN_CHECK(wait(limit_ms));
     std::array<epoll_event, max_connections + 1> events{};
-    const int ready = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                                   wait_time(clock_.now_ms(), limit_ms));
+    const int ready = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
     if (ready < 0 && errno != EINTR)
         return os_error("epoll");
 
@@ -61,6 +77,9 @@ Result<bool> Server::turn(std::uint64_t limit_ms) {
     }
     if (newcomers) // last: a slot that was freed above must not get events meant for its predecessor
         accept_new(clock_.now_ms());
+    if (background_ != nullptr &&
+        (background_ready_ || background_->deadline_ms().value_or(UINT64_MAX) <= clock_.now_ms()))
+        background_->turn();
     return stopped_;
 }
 

@@ -1,6 +1,7 @@
 // The event loop: one listener, a bounded number of connections, no threads. Takes any listening stream socket.
 #pragma once
 
+#include "agent-min/background.hpp"
 #include "agent-min/connection.hpp"
 
 namespace cvmin::agent {
@@ -12,7 +13,7 @@ class Server {
   public:
     // `listener` is non-blocking. system: epoll.
     static Result<std::unique_ptr<Server>> open(Fd listener, const TlsIdentity &identity, Service &service,
-                                                Clock &clock);
+                                                Clock &clock, Background *background = nullptr);
     Server(const Server &) = delete;
     Server &operator=(const Server &) = delete;
 
@@ -27,9 +28,10 @@ class Server {
         std::uint32_t events = 0; // what epoll waits for
         bool again = false;
     };
-    Server(Fd epoll, Fd listener, const TlsIdentity &identity, Service &service, Clock &clock)
+    Server(Fd epoll, Fd listener, const TlsIdentity &identity, Service &service, Clock &clock, Background *background)
         : epoll_(std::move(epoll)), listener_(std::move(listener)), identity_(identity), service_(service),
-          clock_(clock) {}
+          clock_(clock), background_(background) {}
+    Result<void> wait(std::uint64_t limit_ms);
     void accept_new(std::uint64_t now_ms);
     void step(std::size_t index, std::uint64_t now_ms);
     void drop(Slot &slot);
@@ -40,6 +42,8 @@ class Server {
     const TlsIdentity &identity_;
     Service &service_;
     Clock &clock_;
+    Background *background_;
+    bool background_ready_ = false;
     std::array<Slot, max_connections> slots_{};
     std::uint64_t next_id_ = 1;
     bool stopping_ = false;

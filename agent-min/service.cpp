@@ -19,6 +19,11 @@ Reply reply(Response response) {
     return {.response = std::move(response), .close = false, .stop = false};
 }
 
+template <class R>
+concept Computed = requires(Computation &computation, const R &request, const Computation::Party &from) {
+    computation.on(request, from);
+};
+
 } // namespace
 
 Reply Service::handle(ByteView message, Peer &peer) {
@@ -27,12 +32,24 @@ Reply Service::handle(ByteView message, Peer &peer) {
         return failure(PeerErrc::bad_request, to_string(request.error()));
     return std::visit(
         [&](const auto &known) {
-            if constexpr (requires { on(known, peer); })
-                return on(known, peer);
+            if constexpr (Computed<std::remove_cvref_t<decltype(known)>>)
+                return compute(known, peer);
             else
-                return failure(PeerErrc::not_available, "this agent runs no computation");
+                return on(known, peer);
         },
         *request);
+}
+
+template <class R> Reply Service::compute(const R &request, const Peer &peer) {
+    if (platform_.computation == nullptr)
+        return failure(PeerErrc::not_available, "this agent runs no computation");
+    if (!peer.attested) {
+        if constexpr (std::is_same_v<R, request::Put>)
+            platform_.log.violation(
+                {.session = peer.session, .rule = ViolationRule::put_before_attest, .name = request.item});
+        return failure(PeerErrc::not_attested);
+    }
+    return reply(platform_.computation->on(request, {.session = peer.session, .key = peer.key}));
 }
 
 Reply Service::on(const request::Hello &, Peer &) const {
@@ -46,12 +63,13 @@ Reply Service::on(const request::Hello &, Peer &) const {
 
 Bytes Service::claims_now(const request::Attest &attest, const ByteArray<exporter_size> &exporter) const {
     const Tpm *tpm = platform_.log.tpm();
-    return encode_claims({.nonce = attest.nonce,
-                          .key = key_,
-                          .exporter = exporter,
-                          .runtime_log = platform_.log.head(),
-                          .manifest = std::nullopt,
-                          .ak = tpm == nullptr ? std::nullopt : tpm->ak()});
+    return encode_claims(
+        {.nonce = attest.nonce,
+         .key = key_,
+         .exporter = exporter,
+         .runtime_log = platform_.log.head(),
+         .manifest = platform_.computation == nullptr ? std::nullopt : platform_.computation->manifest_digest(),
+         .ak = tpm == nullptr ? std::nullopt : tpm->ak()});
 }
 
 // The order matters: the session is recorded first, so that the evidence tells whoever asked for it about itself; the
@@ -127,6 +145,8 @@ Reply Service::on(const request::SecretDigest &digest, Peer &peer) const {
 
 Reply Service::on(const request::Stop &, Peer &peer) {
     platform_.log.note(event::Stop{peer.session});
+    if (platform_.computation != nullptr)
+        platform_.computation->stop();
     return {.response = response::Stopping{}, .close = true, .stop = true};
 }
 

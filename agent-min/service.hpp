@@ -1,6 +1,7 @@
 // What the agent does for a request, and for whom: the meaning of common/protocol.hpp. Knows nothing of sockets or TLS.
 #pragma once
 
+#include "agent-min/computation.hpp"
 #include "agent-min/measured.hpp"
 #include "agent-min/report_source.hpp"
 #include "agent-min/runtime_log.hpp"
@@ -23,9 +24,10 @@ inline constexpr unsigned max_exists_answers = 3;
 
 struct Peer { // what is known of a connection
     Channel &channel;
-    std::uint64_t session = 0;   // its number in the runtime log
-    bool attested = false;       // it has taken evidence
-    SecretStore::Holdings put{}; // what it has put is its own to ask for
+    std::uint64_t session = 0;      // its number in the runtime log
+    bool attested = false;          // it has taken evidence
+    std::optional<PublicKey> key{}; // of its certificate
+    SecretStore::Holdings put{};    // what it has put is its own to ask for
     unsigned exists_answers = 0;
 };
 
@@ -44,6 +46,7 @@ struct Platform { // all of it outlives the service
     SecretStore &secrets;
     RuntimeLog &log; // and through it the TPM; its boot record is there
     BootLogs *logs = nullptr;
+    Computation *computation = nullptr; // none: this agent runs none
 };
 
 class Service {
@@ -62,6 +65,7 @@ class Service {
     Reply on(const request::Stop &, Peer &peer);
     Reply on(const request::Activate &activate, Peer &peer);
     Reply on(const request::Events &events, Peer &peer) const;
+    template <class R> Reply compute(const R &request, const Peer &peer); // what the computation answers
 
     // Claims that name the log's head as it is now, and the TPM's AK if it works.
     Bytes claims_now(const request::Attest &attest, const ByteArray<exporter_size> &exporter) const;

@@ -60,7 +60,6 @@ Progress progress(int result) {
 // ---- identity -------------------------------------------------------------------------------------------------
 
 TlsIdentity::TlsIdentity() {
-    mbedtls_pk_init(&key_);
     mbedtls_x509_crt_init(&certificate_);
     mbedtls_ssl_config_init(&config_);
 }
@@ -68,7 +67,6 @@ TlsIdentity::TlsIdentity() {
 TlsIdentity::~TlsIdentity() {
     mbedtls_ssl_config_free(&config_);
     mbedtls_x509_crt_free(&certificate_);
-    mbedtls_pk_free(&key_); // wipes
 }
 
 Result<std::unique_ptr<TlsIdentity>> TlsIdentity::make() {
@@ -80,12 +78,13 @@ Result<std::unique_ptr<TlsIdentity>> TlsIdentity::make() {
 }
 
 Result<void> TlsIdentity::fill() {
-    int failed = mbedtls_pk_setup(&key_, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
+    mbedtls_pk_context &key = key_.context();
+    int failed = mbedtls_pk_setup(&key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
     if (failed == 0)
-        failed = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP384R1, mbedtls_pk_ec(key_), mbedtls_random, nullptr);
+        failed = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP384R1, mbedtls_pk_ec(key), mbedtls_random, nullptr);
     if (failed != 0)
         return tls_error("tls.key", failed);
-    CVMIN_TRY(public_key, public_key_of(key_));
+    CVMIN_TRY(public_key, public_key_of(key));
     public_key_ = public_key;
 
     CertificateWriter writer;
@@ -94,8 +93,8 @@ Result<void> TlsIdentity::fill() {
     serial[0] = (serial[0] & std::byte{0x7f}) | std::byte{0x40}; // positive and of full length (RFC 5280, 4.1.2.2)
     mbedtls_x509write_crt_set_version(writer.get(), MBEDTLS_X509_CRT_VERSION_3);
     mbedtls_x509write_crt_set_md_alg(writer.get(), MBEDTLS_MD_SHA384);
-    mbedtls_x509write_crt_set_subject_key(writer.get(), &key_);
-    mbedtls_x509write_crt_set_issuer_key(writer.get(), &key_);
+    mbedtls_x509write_crt_set_subject_key(writer.get(), &key);
+    mbedtls_x509write_crt_set_issuer_key(writer.get(), &key);
     failed = mbedtls_x509write_crt_set_serial_raw(writer.get(), u8(MutableBytes{serial}), serial.size());
     if (failed == 0)
         failed = mbedtls_x509write_crt_set_subject_name(writer.get(), subject);
@@ -117,12 +116,18 @@ Result<void> TlsIdentity::fill() {
     failed = mbedtls_ssl_config_defaults(&config_, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
                                          MBEDTLS_SSL_PRESET_DEFAULT);
     if (failed == 0)
-        failed = mbedtls_ssl_conf_own_cert(&config_, &certificate_, &key_);
+        failed = mbedtls_ssl_conf_own_cert(&config_, &certificate_, &key);
     if (failed != 0)
         return tls_error("tls.config", failed);
     mbedtls_ssl_conf_min_tls_version(&config_, MBEDTLS_SSL_VERSION_TLS1_3);
     mbedtls_ssl_conf_max_tls_version(&config_, MBEDTLS_SSL_VERSION_TLS1_3);
     mbedtls_ssl_conf_rng(&config_, mbedtls_random, nullptr);
+    // A client may present a certificate and need not. There is nobody who could vouch for one: only its key counts,
+    // which TLS proves to be the client's (CertificateVerify is checked whatever the mode). Of no other kind than the
+    // manifest's keys: what does not fit ends the handshake, as RFC 8446, 4.4.3 has it.
+    static constexpr std::uint16_t signatures[] = {MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384, MBEDTLS_TLS1_3_SIG_NONE};
+    mbedtls_ssl_conf_authmode(&config_, MBEDTLS_SSL_VERIFY_OPTIONAL);
+    mbedtls_ssl_conf_sig_algs(&config_, signatures);
     return {};
 }
 
@@ -159,6 +164,14 @@ Progress TlsStream::write(ByteView bytes) {
 
 void TlsStream::close_notify() {
     mbedtls_ssl_close_notify(&ssl_);
+}
+
+std::optional<PublicKey> TlsStream::peer_key() const {
+    const mbedtls_x509_crt *certificate = mbedtls_ssl_get_peer_cert(&ssl_);
+    if (certificate == nullptr)
+        return std::nullopt;
+    const auto key = public_key_of(certificate->pk);
+    return key ? std::optional{*key} : std::nullopt;
 }
 
 bool TlsStream::pending() const {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "agent-min/transport.hpp"
+#include "common/p384.hpp"
 #include "common/tls_key.hpp"
 
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
 
 #include <memory>
+#include <optional>
 
 namespace cvmin::agent {
 
@@ -21,13 +23,14 @@ class TlsIdentity {
     ~TlsIdentity();
 
     const PublicKey &public_key() const { return public_key_; }
+    const P384PrivateKey &key() const { return key_; } // for receipts
     const mbedtls_ssl_config &config() const { return config_; }
 
   private:
     TlsIdentity();
     Result<void> fill();
 
-    mbedtls_pk_context key_;
+    P384PrivateKey key_;
     mbedtls_x509_crt certificate_;
     mbedtls_ssl_config config_;
     PublicKey public_key_{};
@@ -46,6 +49,9 @@ class TlsStream {
     Progress write(ByteView bytes); // after want_write: call again with the same bytes
     void close_notify();            // best effort
     bool pending() const;           // decrypted bytes wait, so the socket may stay silent
+    // After the handshake: the P-384 key that the client has proved to hold, if it has presented a certificate. What
+    // else stands in the certificate, and who signed it, says nothing and is not looked at.
+    std::optional<PublicKey> peer_key() const;
     Result<ByteArray<exporter_size>> exporter(ByteView nonce) { return tls_exporter(ssl_, nonce); }
 
   private:

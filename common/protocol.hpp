@@ -201,8 +201,8 @@ using Response =
     std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping, response::Failure,
                  response::Activated, response::EventsChunk, response::PutOk, response::Status, response::Data>;
 
-// Both without the frame header. The bytes of a PutSecret, a Put or a Data hold what is secret: whoever encodes or
-// reads them wipes them. Texts must be printable ASCII and within their limits.
+// Both without the frame header. The bytes of a PutSecret and of a Put hold what is secret: whoever encodes or reads
+// them wipes them. Texts must be printable ASCII and within their limits.
 Bytes encode_request(const Request &request);
 Bytes encode_response(const Response &response);
 // truncated, trailing; malformed: not canonical CBOR, unknown, missing or mistyped member; unsupported: unknown request

@@ -1,10 +1,12 @@
 #include "host-tools/session/session.hpp"
 
+#include "common/mbed.hpp"
 #include "common/tls_key.hpp"
 
 #include <mbedtls/entropy.h>
 #include <mbedtls/platform_util.h>
 #include <mbedtls/ssl.h>
+#include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
 #include <algorithm>
@@ -151,6 +153,7 @@ Result<UniqueFd> connect_agent(const AgentAddress &address, std::uint32_t port, 
 
 struct Session::Impl {
     UniqueFd fd;
+    mbedtls_x509_crt certificate; // ours; empty without a key
     mbedtls_ssl_config config;
     mbedtls_ssl_context ssl;
     PublicKey peer_key{};
@@ -158,6 +161,7 @@ struct Session::Impl {
     bool broken = false; // a request failed half-way: the stream is out of step
 
     explicit Impl(UniqueFd socket) : fd(std::move(socket)) {
+        mbedtls_x509_crt_init(&certificate);
         mbedtls_ssl_config_init(&config);
         mbedtls_ssl_init(&ssl);
     }
@@ -168,6 +172,7 @@ struct Session::Impl {
             mbedtls_ssl_close_notify(&ssl);
         mbedtls_ssl_free(&ssl);
         mbedtls_ssl_config_free(&config);
+        mbedtls_x509_crt_free(&certificate);
     }
 
     static int send(void *self, const unsigned char *data, std::size_t size) {
@@ -217,9 +222,11 @@ struct Session::Impl {
         }
         return {};
     }
-    Result<Response> exchange(ByteView message, Deadline until) {
+    Result<void> send_message(ByteView message, Deadline until) {
         CVMIN_CHECK(write(frame_header(message.size()), until));
-        CVMIN_CHECK(write(message, until));
+        return write(message, until);
+    }
+    Result<Response> receive_message(Deadline until) {
         ByteArray<frame_header_size> header{};
         CVMIN_CHECK(read(header, until));
         const std::uint64_t size = load_be(header);
@@ -227,16 +234,50 @@ struct Session::Impl {
             return fail(Errc::out_of_range, "session.frame_length", size);
         Bytes body(size);
         CVMIN_CHECK(read(body, until));
-        return parse_response(body);
+        auto response = parse_response(body);
+        mbedtls_platform_zeroize(body.data(), body.size()); // it may hold a result
+        return response;
     }
+    Result<void> present(P384PrivateKey &key);
 };
+
+// Self-signed, always valid: the agent looks at the key alone.
+Result<void> Session::Impl::present(P384PrivateKey &key) {
+    constexpr char subject[] = "CN=cvmin-party";
+    constexpr std::size_t max_size = 1024; // P-384, one name, no extensions: about 500
+    Mbed<mbedtls_x509write_cert, mbedtls_x509write_crt_init, mbedtls_x509write_crt_free> writer;
+    mbedtls_x509write_crt_set_version(writer.get(), MBEDTLS_X509_CRT_VERSION_3);
+    mbedtls_x509write_crt_set_md_alg(writer.get(), MBEDTLS_MD_SHA384);
+    mbedtls_x509write_crt_set_subject_key(writer.get(), &key.context());
+    mbedtls_x509write_crt_set_issuer_key(writer.get(), &key.context());
+    unsigned char serial[] = {1}; // mbedTLS does not say that it only reads
+    int failed = mbedtls_x509write_crt_set_serial_raw(writer.get(), serial, sizeof serial);
+    if (failed == 0)
+        failed = mbedtls_x509write_crt_set_subject_name(writer.get(), subject);
+    if (failed == 0)
+        failed = mbedtls_x509write_crt_set_issuer_name(writer.get(), subject);
+    if (failed == 0)
+        failed = mbedtls_x509write_crt_set_validity(writer.get(), "20000101000000", "99991231235959");
+    std::array<unsigned char, max_size> der{};
+    if (failed == 0)
+        failed = mbedtls_x509write_crt_der(writer.get(), der.data(), der.size(), random_bytes, nullptr);
+    if (failed > 0) { // its size: it was written at the end of the buffer
+        const auto size = static_cast<std::size_t>(failed);
+        failed = mbedtls_x509_crt_parse_der(&certificate, der.data() + der.size() - size, size);
+    }
+    if (failed == 0)
+        failed = mbedtls_ssl_conf_own_cert(&config, &certificate, &key.context());
+    if (failed != 0)
+        return fail(Errc::crypto, "session.party_certificate", mbedtls_detail(failed));
+    return {};
+}
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::Session(Session &&) noexcept = default;
 Session &Session::operator=(Session &&) noexcept = default;
 Session::~Session() = default;
 
-Result<Session> Session::open(UniqueFd socket, Deadline deadline) {
+Result<Session> Session::open(UniqueFd socket, Deadline deadline, const SessionOptions &options) {
     if (const psa_status_t status = psa_crypto_init(); status != PSA_SUCCESS)
         return fail(Errc::crypto, "session.psa", mbedtls_detail(status));
     auto impl = std::make_unique<Impl>(std::move(socket));
@@ -254,6 +295,8 @@ Result<Session> Session::open(UniqueFd socket, Deadline deadline) {
     // The certificate is self-signed: no chain to check. TLS 1.3 still proves that the peer holds its key
     // (CertificateVerify is checked whatever the mode), and evidence proves whose key it is.
     mbedtls_ssl_conf_authmode(&impl->config, MBEDTLS_SSL_VERIFY_NONE);
+    if (options.party_key != nullptr)
+        CVMIN_CHECK(impl->present(*options.party_key));
     failed = mbedtls_ssl_setup(&impl->ssl, &impl->config);
     if (failed == 0)
         failed = mbedtls_ssl_set_hostname(&impl->ssl, nullptr);
@@ -278,14 +321,27 @@ Result<ByteArray<exporter_size>> Session::exporter(ByteView nonce) {
     return tls_exporter(impl_->ssl, nonce);
 }
 
-Result<Response> Session::request(const Request &request, Deadline deadline) {
+Result<void> Session::send(const Request &request, Deadline deadline) {
     if (impl_->broken)
         return fail(Errc::unreachable, "session");
     Bytes message = encode_request(request);
-    auto response = impl_->exchange(message, deadline);
+    auto sent = impl_->send_message(message, deadline);
     mbedtls_platform_zeroize(message.data(), message.size()); // it may hold a secret
+    impl_->broken = !sent;
+    return sent;
+}
+
+Result<Response> Session::receive(Deadline deadline) {
+    if (impl_->broken)
+        return fail(Errc::unreachable, "session");
+    auto response = impl_->receive_message(deadline);
     impl_->broken = !response;
     return response;
+}
+
+Result<Response> Session::request(const Request &request, Deadline deadline) {
+    CVMIN_CHECK(send(request, deadline));
+    return receive(deadline);
 }
 
 } // namespace cvmin

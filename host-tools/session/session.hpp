@@ -2,7 +2,7 @@
 // self-signed and proves nothing by itself: evidence over the exporter does (see appraise).
 #pragma once
 
-#include "common/claims.hpp"
+#include "common/p384.hpp"
 #include "common/protocol.hpp"
 #include "host-tools/base/agent_address.hpp"
 #include "host-tools/base/os.hpp"
@@ -19,11 +19,16 @@ using Deadline = std::chrono::steady_clock::time_point;
 // awaited up to half a second beyond the deadline: the vsock device may not survive a client that gives up.
 Result<UniqueFd> connect_agent(const AgentAddress &address, std::uint32_t port, Deadline deadline);
 
+struct SessionOptions {
+    // A party's key, for the handshake only: a certificate that carries it and says nothing else is made on the fly.
+    P384PrivateKey *party_key = nullptr;
+};
+
 class Session {
   public:
     // TLS handshake over `socket`. unreachable, timed_out, crypto (detail: mbedTLS code), unsupported: peer key not
-    // P-384.
-    static Result<Session> open(UniqueFd socket, Deadline deadline);
+    // P-384. The agent refuses nobody for a key that it does not know: what it may do shows with the first request.
+    static Result<Session> open(UniqueFd socket, Deadline deadline, const SessionOptions &options = {});
     Session(Session &&) noexcept;
     Session &operator=(Session &&) noexcept;
     ~Session();
@@ -33,6 +38,10 @@ class Session {
     Result<ByteArray<exporter_size>> exporter(ByteView nonce);
     // Sends a request and reads its response. A response::Failure is returned as such, not as an Error.
     Result<Response> request(const Request &request, Deadline deadline);
+    // The two halves of it, for requests that are sent before the answers to earlier ones are read: answers come in the
+    // order of the requests. Whoever sends much without reading blocks once the peer's answers fill the connection.
+    Result<void> send(const Request &request, Deadline deadline);
+    Result<Response> receive(Deadline deadline);
 
   private:
     struct Impl;

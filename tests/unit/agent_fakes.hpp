@@ -2,6 +2,7 @@
 #pragma once
 
 #include "agent-min/clock.hpp"
+#include "agent-min/computation.hpp"
 #include "agent-min/measured.hpp"
 #include "agent-min/report_source.hpp"
 #include "agent-min/secret_store.hpp"
@@ -26,13 +27,16 @@ class FakeSource final : public agent::ReportSource {
   public:
     std::optional<Error> error;
     Bytes certificates = bytes_of("c0ffee");
+    ByteArray<32> host_data{};
     ByteArray<64> last{};
     std::string_view name() const override { return "fake"; }
     Result<agent::PlatformReport> report(const ByteArray<64> &report_data) override {
         last = report_data;
         if (error)
             return std::unexpected(*error);
-        return agent::PlatformReport{report_with(report_data), certificates};
+        Bytes report = report_with(report_data);
+        report_field::host_data::put(report, host_data);
+        return agent::PlatformReport{std::move(report), certificates};
     }
 };
 
@@ -127,6 +131,94 @@ class FakePages final : public agent::PageSource {
         --taken;
         given_back_wiped = given_back_wiped && all_zero(ByteView{pages, size});
         std::free(pages);
+    }
+};
+
+class FakeStore final : public agent::Store {
+  public:
+    std::uint64_t room = std::uint64_t{64} << 20;
+    std::optional<Error> fail_with; // of append and open
+    std::vector<Bytes> items;
+    std::vector<bool> sealed;
+    unsigned wipes = 0;
+    std::uint64_t capacity() const override { return room; }
+    Result<void> open(const Manifest &manifest) override {
+        if (fail_with)
+            return std::unexpected(*fail_with);
+        items.resize(1 + manifest.datasets.size());
+        sealed.resize(items.size());
+        return {};
+    }
+    Result<void> append(std::size_t item, ByteView piece) override {
+        if (fail_with)
+            return std::unexpected(*fail_with);
+        if (sealed.at(item))
+            abort();
+        items.at(item).insert(items.at(item).end(), piece.begin(), piece.end());
+        return {};
+    }
+    Result<void> seal(std::size_t item) override {
+        sealed.at(item) = true;
+        return {};
+    }
+    void drop(std::size_t item) override { items.at(item).clear(); }
+    void wipe() override {
+        ++wipes;
+        items.clear();
+    }
+    int program() const override { return 77; }
+    const char *inputs() const override { return "/fake/in"; }
+};
+
+class FakeSandbox final : public agent::Sandbox {
+  public:
+    std::optional<agent::SandboxJob> job;
+    std::optional<Error> start_error, tick_error, outputs_error, read_error;
+    std::optional<agent::SandboxExit> exit; // what the next tick tells
+    std::vector<std::pair<std::string, Bytes>> files;
+    Bytes written;
+    bool truncated = false;
+    unsigned cleans = 0;
+    static agent::SandboxExit ended(int wait_status, agent::Ended why = agent::Ended::by_itself) {
+        return {.wait_status = wait_status, .ended = why, .cpu_us = 0, .memory_peak = 0};
+    }
+    Result<void> start(const agent::SandboxJob &wanted) override {
+        job = wanted;
+        return start_error ? Result<void>{std::unexpected(*start_error)} : Result<void>{};
+    }
+    int exit_fd() const override { return 5; }
+    int log_fd() const override { return 6; }
+    std::optional<std::uint64_t> deadline_ms() const override { return 1234; }
+    Result<std::optional<agent::SandboxExit>> tick() override {
+        if (tick_error)
+            return std::unexpected(*tick_error);
+        return std::exchange(exit, std::nullopt);
+    }
+    ByteView log() const override { return written; }
+    bool log_truncated() const override { return truncated; }
+    Result<std::vector<agent::OutputFile>> outputs() override {
+        if (outputs_error)
+            return std::unexpected(*outputs_error);
+        std::vector<agent::OutputFile> found;
+        for (const auto &[name, bytes] : files)
+            found.push_back({.name = name, .size = bytes.size()});
+        return found;
+    }
+    Result<void> read_output(const std::string &name, std::uint64_t offset, std::span<std::byte> into) override {
+        if (read_error)
+            return std::unexpected(*read_error);
+        const auto file = std::ranges::find(files, name, &std::pair<std::string, Bytes>::first);
+        if (file == files.end() || offset + into.size() > file->second.size())
+            return fail(Errc::truncated, "fake");
+        std::ranges::copy(ByteView{file->second}.subspan(offset, into.size()), into.begin());
+        return {};
+    }
+    void kill() override {}
+    Result<void> clean() override {
+        ++cleans;
+        files.clear();
+        written.clear();
+        return {};
     }
 };
 

@@ -1,8 +1,11 @@
 // The agent's server against the real client, over a Unix socket: TLS 1.3, binding, secrets, and hostile peers. The
 // server runs in a child process; its event loop is the one of the guest, only the listener's kind differs.
+#include "agent-min/random.hpp"
 #include "agent-min/server.hpp"
 #include "common/evidence.hpp"
+#include "common/mbed.hpp"
 #include "host-tools/session/session.hpp"
+#include "host-tools/signing/key_file.hpp"
 #include "tests/unit/agent_fakes.hpp"
 
 #include <csignal>
@@ -490,6 +493,151 @@ static void a_client_without_an_agent_times_out_or_is_refused(void **) {
     assert_true(refused_with(too_long, Errc::too_large));
 }
 
+// ---- client certificates --------------------------------------------------------------------------------------
+
+namespace {
+
+using MbedCertificate = Mbed<mbedtls_x509_crt, mbedtls_x509_crt_init, mbedtls_x509_crt_free>;
+using MbedCertificateWriter = Mbed<mbedtls_x509write_cert, mbedtls_x509write_crt_init, mbedtls_x509write_crt_free>;
+using MbedTlsConfig = Mbed<mbedtls_ssl_config, mbedtls_ssl_config_init, mbedtls_ssl_config_free>;
+using MbedTls = Mbed<mbedtls_ssl_context, mbedtls_ssl_init, mbedtls_ssl_free>;
+
+struct Seen { // by the agent
+    bool handshake = false;
+    std::optional<PublicKey> key;
+};
+
+// The agent's side of one handshake, with whoever `client` is at the other end.
+template <class Client> Seen seen_by_agent(Client client) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        abort();
+    std::thread other{[&client, fd = ends[1]] { client(UniqueFd{fd}); }};
+    Seen seen;
+    const auto identity = agent::TlsIdentity::make();
+    agent::FdTransport transport{agent::Fd{ends[0]}};
+    const auto stream = agent::TlsStream::accept(**identity, transport); // blocks: the socket does
+    for (agent::Progress progress{agent::Io::want_read};
+         progress.io == agent::Io::want_read || progress.io == agent::Io::want_write;) {
+        progress = (*stream)->handshake();
+        seen.handshake = progress.io == agent::Io::done;
+    }
+    if (seen.handshake)
+        seen.key = (*stream)->peer_key();
+    ::shutdown(transport.fd(), SHUT_RDWR);
+    other.join();
+    return seen;
+}
+
+void make_key(P384PrivateKey &key) {
+    const auto made = generate_key();
+    if (!made || !read_private_key(key, made->pem.view()))
+        abort();
+}
+
+// A certificate for `subject`, signed by `issuer`.
+void write_certificate(MbedCertificate &out, mbedtls_pk_context &subject, mbedtls_pk_context &issuer,
+                       const char *not_before, const char *not_after) {
+    MbedCertificateWriter writer;
+    mbedtls_x509write_crt_set_version(writer.get(), MBEDTLS_X509_CRT_VERSION_3);
+    mbedtls_x509write_crt_set_md_alg(writer.get(), MBEDTLS_MD_SHA384);
+    mbedtls_x509write_crt_set_subject_key(writer.get(), &subject);
+    mbedtls_x509write_crt_set_issuer_key(writer.get(), &issuer);
+    unsigned char serial[] = {1};
+    std::array<unsigned char, 4096> der{};
+    if (mbedtls_x509write_crt_set_serial_raw(writer.get(), serial, sizeof serial) != 0 ||
+        mbedtls_x509write_crt_set_subject_name(writer.get(), "CN=somebody") != 0 ||
+        mbedtls_x509write_crt_set_issuer_name(writer.get(), "CN=somebody else") != 0 ||
+        mbedtls_x509write_crt_set_validity(writer.get(), not_before, not_after) != 0)
+        abort();
+    const int size = mbedtls_x509write_crt_der(writer.get(), der.data(), der.size(), agent::mbedtls_random, nullptr);
+    if (size <= 0 ||
+        mbedtls_x509_crt_parse_der(out.get(), der.data() + der.size() - size, static_cast<std::size_t>(size)) != 0)
+        abort();
+}
+
+// A client that presents whatever it is given.
+void client_with(UniqueFd fd, mbedtls_x509_crt *certificate, mbedtls_pk_context *key) {
+    MbedTlsConfig config;
+    MbedTls tls;
+    if (mbedtls_ssl_config_defaults(config.get(), MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0)
+        abort();
+    mbedtls_ssl_conf_min_tls_version(config.get(), MBEDTLS_SSL_VERSION_TLS1_3);
+    mbedtls_ssl_conf_rng(config.get(), agent::mbedtls_random, nullptr);
+    mbedtls_ssl_conf_authmode(config.get(), MBEDTLS_SSL_VERIFY_NONE);
+    if (mbedtls_ssl_conf_own_cert(config.get(), certificate, key) != 0 ||
+        mbedtls_ssl_setup(tls.get(), config.get()) != 0 || mbedtls_ssl_set_hostname(tls.get(), nullptr) != 0)
+        abort();
+    int socket = fd.get();
+    mbedtls_ssl_set_bio(
+        tls.get(), &socket,
+        [](void *end, const unsigned char *data, std::size_t size) {
+            return static_cast<int>(::send(*static_cast<int *>(end), data, size, MSG_NOSIGNAL));
+        },
+        [](void *end, unsigned char *out, std::size_t size) {
+            return static_cast<int>(::recv(*static_cast<int *>(end), out, size, 0));
+        },
+        nullptr);
+    if (mbedtls_ssl_handshake(tls.get()) == 0) {
+        unsigned char byte; // until the agent has seen all of it
+        mbedtls_ssl_read(tls.get(), &byte, 1);
+    }
+}
+
+Seen seen_with(MbedCertificate &certificate, mbedtls_pk_context &key) {
+    return seen_by_agent([&](UniqueFd fd) { client_with(std::move(fd), certificate.get(), &key); });
+}
+
+} // namespace
+
+static void a_party_s_key_is_seen_when_it_is_presented(void **) {
+    P384PrivateKey key;
+    make_key(key);
+    const auto public_key = key.public_key();
+    const Seen with = seen_by_agent([&](UniqueFd fd) {
+        const auto session = Session::open(std::move(fd), in(10s), {.party_key = &key});
+        if (!session)
+            abort();
+    });
+    assert_true(with.handshake && public_key && with.key == *public_key);
+    const Seen without = seen_by_agent([](UniqueFd fd) {
+        const auto session = Session::open(std::move(fd), in(10s));
+        if (!session)
+            abort();
+    });
+    assert_true(without.handshake && !without.key);
+}
+
+// Who signed it, for whom and for how long says nothing: only the key counts, which the client must hold.
+static void a_certificate_s_words_do_not_count_and_its_key_must_be_held(void **) {
+    P384PrivateKey key, issuer;
+    make_key(key);
+    make_key(issuer);
+    MbedCertificate expired, current;
+    write_certificate(expired, key.context(), issuer.context(), "20000101000000", "20010101000000");
+    const Seen seen = seen_with(expired, key.context());
+    assert_true(seen.handshake && seen.key == *key.public_key());
+    write_certificate(current, key.context(), key.context(), "20000101000000", "99991231235959");
+    const Seen stolen = seen_with(current, issuer.context()); // the certificate of one, the key of another
+    assert_true(!stolen.handshake && !stolen.key);
+}
+
+static void a_certificate_of_another_kind_of_key_ends_the_handshake(void **) {
+    MbedPk rsa, p256;
+    assert_int_equal(mbedtls_pk_setup(rsa.get(), mbedtls_pk_info_from_type(MBEDTLS_PK_RSA)), 0);
+    assert_int_equal(mbedtls_rsa_gen_key(mbedtls_pk_rsa(*rsa.get()), agent::mbedtls_random, nullptr, 2048, 65537), 0);
+    assert_int_equal(mbedtls_pk_setup(p256.get(), mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)), 0);
+    assert_int_equal(
+        mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(*p256.get()), agent::mbedtls_random, nullptr), 0);
+    for (MbedPk *key : {&rsa, &p256}) {
+        MbedCertificate certificate;
+        write_certificate(certificate, *key->get(), *key->get(), "20000101000000", "99991231235959");
+        const Seen seen = seen_with(certificate, *key->get());
+        assert_true(!seen.handshake && !seen.key);
+    }
+}
+
 // A stand-in for vhost-device-vsock: reads the line, answers `answer`, then closes or waits.
 static Result<UniqueFd> connect_through(const std::string &answer, bool expect_retry) {
     char name[] = "/tmp/cvmin-device-XXXXXX";
@@ -552,6 +700,9 @@ int main() {
         cmocka_unit_test(a_client_s_deadline_holds_against_records_without_end),
         cmocka_unit_test(a_client_s_deadline_holds_after_the_handshake_too),
         cmocka_unit_test(a_client_without_an_agent_times_out_or_is_refused),
+        cmocka_unit_test(a_party_s_key_is_seen_when_it_is_presented),
+        cmocka_unit_test(a_certificate_s_words_do_not_count_and_its_key_must_be_held),
+        cmocka_unit_test(a_certificate_of_another_kind_of_key_ends_the_handshake),
         cmocka_unit_test(connect_speaks_the_device_s_handshake_and_takes_nothing_beyond_it),
     };
     return cmocka_run_group_tests(tests, start_agent, stop_agent);
