@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <csignal>
 #include <memory>
@@ -34,6 +35,7 @@ constexpr int landlock_abi = 6;                // Linux 6.12: the newest right t
 constexpr int lazy_unmount = 2;                // MNT_DETACH; <sys/mount.h> and <linux/mount.h> exclude each other
 constexpr int start_limit_ms = 10'000;         // clone to execveat: milliseconds, some 100 under TCG
 constexpr int end_limit_ms = 10'000;           // from SIGKILL to nothing left: as long as pages take to be freed
+constexpr std::uint64_t max_processors = 255;  // that a guest has
 constexpr std::size_t log_step = 16 * 1024;
 constexpr std::size_t max_log_per_tick = 256 * 1024; // the loop has others to serve
 constexpr std::uint64_t min_cpu_check_ms = 20;       // how far a run may be over its CPU time, for each processor
@@ -337,8 +339,15 @@ Result<std::uint64_t> cpu_time_us() {
     return cgroup_value("/cpu.stat", "usage_usec ", "sandbox.cpu.stat");
 }
 
+// Those that this process may use, which are all of the guest's.
 std::uint64_t processors() {
-    return static_cast<std::uint64_t>(std::max(::sysconf(_SC_NPROCESSORS_ONLN), 1L));
+    std::array<std::uint64_t, 16> bits{}; // 1024: the kernel was built for max_processors
+    if (::syscall(SYS_sched_getaffinity, 0, sizeof bits, bits.data()) < 0)
+        return max_processors; // then the time is looked at more often than needed
+    std::uint64_t count = 0;
+    for (const std::uint64_t word : bits)
+        count += static_cast<std::uint64_t>(std::popcount(word));
+    return count;
 }
 
 std::vector<char *> pointers(std::vector<std::string> &texts) {
@@ -402,9 +411,9 @@ Result<std::vector<OutputFile>> list_outputs(int folder, std::uint64_t most_byte
         total += size;
         if (files.size() == max_output_files)
             return fail(Errc::too_large, "output.files", max_output_files);
-        files.push_back({std::string{name}, size});
+        // in order from the start: for so few a sort costs more code than time
+        files.insert(std::ranges::upper_bound(files, name, {}, &OutputFile::name), {std::string{name}, size});
     }
-    std::ranges::sort(files, {}, &OutputFile::name);
     return files;
 }
 
