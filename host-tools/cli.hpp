@@ -48,6 +48,7 @@ int cmd_explain(int argc, char **argv);
 int cmd_image(int argc, char **argv);
 int cmd_keygen(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_manifest(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_reproduce(int argc, char **argv);

@@ -1,6 +1,7 @@
 // cvmin attest: takes evidence from a CVM and stores it with what a verifier must know of the connection.
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/tpm_options.hpp"
 
 #include <cstdio>
@@ -16,7 +17,7 @@ constexpr unsigned default_timeout_s = 30; // under emulation a handshake may qu
 
 struct Args {
     std::string vm, out;
-    std::optional<std::string> nonce, vsock_socket;
+    std::optional<std::string> nonce, vsock_socket, manifest;
     TpmArgs tpm;
     unsigned timeout_s = default_timeout_s;
     bool json = false;
@@ -30,6 +31,8 @@ int cmd_attest(int argc, char **argv) {
     app.add_option("name", args.vm, "name of the CVM")->required();
     app.add_option("--out", args.out, "file for the evidence; FILE.session.json gets what binds it")->required();
     app.add_option("--nonce", args.nonce, "32 to 64 bytes in hexadecimal (default: random)");
+    app.add_option("--manifest", args.manifest,
+                   "record in the session that this computation is meant; verify --session then wants it");
     add_pcr_option(app, args.tpm);
     app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
     app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
@@ -53,6 +56,13 @@ int cmd_attest(int argc, char **argv) {
     const auto pcrs = args.tpm.pcrs ? parse_pcrs(*args.tpm.pcrs) : every_pcr;
     if (!pcrs)
         return report_error(command, pcrs.error());
+    Json manifest_digest_text(nullptr);
+    if (args.manifest) {
+        const auto manifest = load_manifest(*args.manifest);
+        if (!manifest)
+            return report_error(command, manifest.error());
+        manifest_digest_text = hex(manifest->digest);
+    }
     auto vm = find_vm(args.vm);
     if (!vm)
         return report_error(command, vm.error());
@@ -70,6 +80,7 @@ int cmd_attest(int argc, char **argv) {
                        {"key", {{"x", hex(live->key.x)}, {"y", hex(live->key.y)}}},
                        {"vcpu_type", vm->cpu_model},
                        {"vcpus", vm->vcpus},
+                       {"manifest", manifest_digest_text},
                        {"pcrs", *pcrs ? Json(pcrs_text(**pcrs)) : Json(nullptr)},
                        {"tpm", live->epoch ? epoch_json(*live->epoch) : Json(nullptr)},
                        {"credential", live->activation ? activation_json(*live->activation) : Json(nullptr)}};

@@ -2,6 +2,7 @@
 // removes when the agent does not answer, or when it is interrupted.
 #include "host-tools/base/text.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/session/session.hpp"
 #include "qemu/boot.hpp"
 #include "qemu/child.hpp"
@@ -490,7 +491,7 @@ int dry_run(const Args &args) {
 
 int cmd_boot(int argc, char **argv) {
     Args args;
-    std::string policy, host_data, kernel, append, id_block, id_auth, vtpm_state;
+    std::string policy, host_data, manifest, kernel, append, id_block, id_auth, vtpm_state;
     CLI::App app{"Boot an image as a CVM and wait until its agent answers. Prints the CVM's name.", "cvmin boot"};
     app.add_option("--image", args.options.image_json, "image.json, as cvmin build wrote it")->required();
     app.add_option("--name", args.name, "name of the CVM (default: vm1, vm2, ...)");
@@ -505,7 +506,12 @@ int cmd_boot(int argc, char **argv) {
         ->check(CLI::IsMember({"auto", "kvm", "tcg"}))
         ->capture_default_str();
     app.add_option("--policy", policy, "guest policy in hexadecimal (default: the image's)");
-    app.add_option("--host-data", host_data, "HOST_DATA of the launch: 32 bytes in hexadecimal");
+    auto *host_data_option =
+        app.add_option("--host-data", host_data, "HOST_DATA of the launch: 32 bytes in hexadecimal");
+    app.add_option(
+           "--manifest", manifest,
+           "manifest of a computation (cvmin manifest): its digest becomes HOST_DATA, and the CVM takes no other")
+        ->excludes(host_data_option);
     auto *id_block_option =
         app.add_option("--id-block", id_block,
                        "signed ID block of the launch: id-blocks.json, or id-block.base64 with --id-auth (cvmin sign)");
@@ -542,6 +548,18 @@ int cmd_boot(int argc, char **argv) {
         if (!value)
             return report_error("boot", Exit::usage, "--host-data: 32 bytes in hexadecimal are wanted");
         args.options.host_data = *value;
+    }
+    if (!manifest.empty()) {
+        const auto file = load_manifest(manifest);
+        if (!file)
+            return fail_with(file.error());
+        constexpr std::uint64_t mib = 1u << 20;
+        if (const std::uint64_t bound = memory_bound(file->manifest); bound / mib >= args.options.memory_mib)
+            return report_error("boot", Exit::usage,
+                                manifest + ": inputs and run may take " + std::to_string((bound + mib - 1) / mib) +
+                                    " MiB, which do not fit in --memory " + std::to_string(args.options.memory_mib));
+        args.options.host_data = file->digest;
+        args.options.manifest_id = file->manifest.id;
     }
     if (id_block_option->count() != 0)
         args.options.id_block = id_block;

@@ -15,6 +15,10 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "fetch bundle show" -- "$current")
         return
     fi
+    if [ "$command" = manifest ] && [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "new check digest sign" -- "$current")
+        return
+    fi
     if [ "$command" = policy ] && [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W "init check explain" -- "$current")
         return
@@ -28,7 +32,7 @@ static constexpr char script[] = R"bash(_cvmin() {
         return
     fi
     local help=("$command")
-    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != policy ] || help=("$command" "${COMP_WORDS[2]}")
+    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != manifest ] && [ "$command" != policy ] || help=("$command" "${COMP_WORDS[2]}")
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "${help[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")
         return

@@ -36,6 +36,8 @@ static void print_for_people(const VmInfo &vm) {
         line("", measured == launch.value("digest_predicted", Json(nullptr)) ? "the two are equal" : "THE TWO DIFFER");
     line("guest policy", launch.value("policy", ""));
     line("HOST_DATA", launch.value("host_data", ""));
+    if (const Json manifest = launch.value("manifest", Json(nullptr)); manifest.is_string())
+        line("manifest", manifest.get<std::string>() + "  (HOST_DATA is its digest)");
     if (const Json id = launch.value("id_block", Json(nullptr)); id.is_object()) {
         line("ID block: SVN", text_of(id.value("guest_svn", Json(nullptr))));
         line("ID block: family, image", id.value("family_id", "") + " " + id.value("image_id", ""));

@@ -16,6 +16,11 @@ static std::string signer_of(const VmInfo &vm) {
     return id.is_object() ? id.value("id_key_digest", "").substr(0, shown) : "-";
 }
 
+// The id of the manifest that boot was given.
+static Json manifest_of(const VmInfo &vm) {
+    return vm.details.value("launch", Json::object()).value("manifest", Json());
+}
+
 static bool has_vtpm(const VmInfo &vm) {
     return vm.details.value("vtpm", Json()).is_object();
 }
@@ -45,6 +50,7 @@ int cmd_list(int argc, char **argv) {
                                    {"memory_mib", vm.details.value("memory_mib", 0u)},
                                    {"id_block", id_block_of(vm)},
                                    {"vtpm", has_vtpm(vm)},
+                                   {"manifest", manifest_of(vm)},
                                    {"started", vm.details.value("started", "")},
                                    {"image", vm.image_json.native()}});
         print_json(json);
@@ -59,13 +65,14 @@ int cmd_list(int argc, char **argv) {
         note("no CVMs");
         return Exit::ok;
     }
-    std::printf("%-16s %-9s %-9s %-5s %-12s %5s %8s  %-5s %-10s %s\n", "NAME", "STATE", "PLATFORM", "ACCEL", "CPU",
-                "VCPUS", "MEMORY", "VTPM", "ID KEY", "STARTED");
+    std::printf("%-16s %-9s %-9s %-5s %-12s %5s %8s  %-5s %-10s %-16s %s\n", "NAME", "STATE", "PLATFORM", "ACCEL",
+                "CPU", "VCPUS", "MEMORY", "VTPM", "ID KEY", "MANIFEST", "STARTED");
     for (const VmInfo &vm : vms)
-        std::printf("%-16s %-9s %-9s %-5s %-12s %5u %4u MiB  %-5s %-10s %s\n", vm.name.c_str(),
+        std::printf("%-16s %-9s %-9s %-5s %-12s %5u %4u MiB  %-5s %-10s %-16s %s\n", vm.name.c_str(),
                     vm.running ? "running" : "starting", vm.platform == Platform::snp ? "snp" : "EMULATED",
                     vm.details.value("accelerator", "").c_str(), vm.cpu_model.c_str(), vm.vcpus,
                     vm.details.value("memory_mib", 0u), has_vtpm(vm) ? "swtpm" : "-", signer_of(vm).c_str(),
+                    manifest_of(vm).is_string() ? manifest_of(vm).get<std::string>().c_str() : "-",
                     vm.details.value("started", "").c_str());
     return Exit::ok;
 }

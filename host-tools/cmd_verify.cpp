@@ -3,6 +3,7 @@
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
+#include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/endorsements.hpp"
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/reference.hpp"
@@ -25,7 +26,7 @@ constexpr unsigned default_timeout_s = 30; // under emulation a handshake may qu
 struct Args {
     std::string evidence, vm, image, policy;
     std::optional<std::string> session, emulated_ark, nonce, exporter, key, time, vcpu_type, vsock_socket;
-    std::optional<std::string> reference, reference_key;
+    std::optional<std::string> reference, reference_key, manifest;
     std::optional<unsigned> vcpus;
     std::vector<std::string> measurements;
     unsigned timeout_s = default_timeout_s;
@@ -47,6 +48,7 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--reference-key", args.reference_key,
                    "public key of its signer, without which a signed one is refused");
     add_signer_options(app, args.signer);
+    add_manifest_option(app, args.manifest);
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
@@ -165,6 +167,11 @@ Result<void> read_session(const std::string &path, Input &input) {
         CVMIN_TRY(credential, json_object(json, "credential", "session.credential"));
         CVMIN_TRY(activation, parse_activation(credential));
         input.wanted.activation = std::move(activation);
+    }
+    if (json.contains("manifest") && !json["manifest"].is_null()) {
+        CVMIN_TRY(digest, json_string(json, "manifest", "session.manifest"));
+        CVMIN_TRY(digest_bytes, parse_hex_exactly<sizeof(Sha256Digest)>(digest, "session.manifest"));
+        input.wanted.manifest = digest_bytes;
     }
     input.wanted.nonce = std::move(nonce_bytes);
     input.wanted.exporter = exporter_bytes;
@@ -303,6 +310,12 @@ Explained<void> add_references(const Args &args, const Policy &policy, Input &in
             return explain(Errc::usage,
                            "--time: wanted the form 2026-01-31T12:00:00Z, or an offset such as +01:00 for the Z");
         wanted.now = *time;
+    }
+    if (args.manifest) {
+        CVMIN_TRY(manifest, load_manifest(*args.manifest));
+        if (wanted.manifest && *wanted.manifest != manifest.digest)
+            return explain(Errc::usage, *args.manifest + ": is another manifest than the one that the session names");
+        wanted.manifest = manifest.digest;
     }
     CVMIN_CHECK(add_endorsements(args.endorsements, wanted.now, wanted.endorsements));
     if (args.endorsements.collateral && !args.endorsements.key)

@@ -1,6 +1,7 @@
 #include "host-tools/judge_live.hpp"
 
 #include "common/evidence.hpp"
+#include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "host-tools/reference.hpp"
@@ -19,6 +20,7 @@ struct References { // read before the agent is asked for anything
     Endorsements endorsements;
     std::optional<PcrSelection> pcrs; // to ask for
     TpmReferences tpm;
+    std::optional<Sha256Digest> manifest;
 };
 
 Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
@@ -40,6 +42,10 @@ Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
     references.pcrs = pcrs;
     CVMIN_TRY(tpm, read_tpm_references(args.tpm, references.policy, args.image));
     references.tpm = std::move(tpm);
+    if (args.manifest) {
+        CVMIN_TRY(manifest, load_manifest(*args.manifest));
+        references.manifest = manifest.digest;
+    }
     if (args.reference) {
         CVMIN_TRY(published, read_reference(*args.reference, args.reference_key, std::time(nullptr)));
         if (published.debug && !args.debug_refusal.empty())
@@ -87,6 +93,7 @@ void add_judge_options(CLI::App &app, JudgeArgs &args) {
     app.add_option("--reference-key", args.reference_key,
                    "public key of its signer, without which a signed one is refused");
     add_signer_options(app, args.signer);
+    add_manifest_option(app, args.manifest);
     app.add_option("--policy", args.policy, "appraisal policy (JSON)");
     app.add_option("--trust-emulated", args.emulated_ark, "ARK of an emulated AMD-SP to trust (DER); for tests");
     add_endorsement_options(app, args.endorsements, CollateralKey::required);
@@ -130,6 +137,7 @@ Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadlin
     wanted.emulated_ark = std::move(references.emulated_ark);
     wanted.endorsements = std::move(references.endorsements);
     want_tpm(wanted, std::move(references.tpm));
+    wanted.manifest = references.manifest;
     Appraisal appraisal = appraise(live->evidence, wanted);
     if (!appraisal.accepted && !args.image.empty())
         explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(vm.cpu_model),

@@ -14,7 +14,7 @@ namespace cvmin {
 
 struct JudgeArgs {
     std::string image, policy;
-    std::optional<std::string> emulated_ark, vcpu_type, reference, reference_key;
+    std::optional<std::string> emulated_ark, vcpu_type, reference, reference_key, manifest;
     std::optional<unsigned> vcpus;
     SignerArgs signer;
     TpmArgs tpm;

@@ -18,6 +18,7 @@ static constexpr Command table[] = {
     {"explain", "say why a launch digest is not the predicted one", cmd_explain},
     {"keygen", "make a P-384 key that signs images or releases", cmd_keygen},
     {"sign", "sign an ID block: the launch digest, ids and version number", cmd_sign},
+    {"manifest", "make, check and sign the manifest of a computation", cmd_manifest},
     {"boot", "boot an image as a CVM, with SEV-SNP or an emulated launch", cmd_boot},
     {"list", "list the CVMs of this user", cmd_list},
     {"describe", "show one CVM: how it was launched, what it runs on", cmd_describe},

@@ -18,6 +18,11 @@ void add_signer_options(CLI::App &app, SignerArgs &args) {
         ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{0xffffffff}));
 }
 
+void add_manifest_option(CLI::App &app, std::optional<std::string> &file) {
+    app.add_option("--manifest", file,
+                   "manifest of the computation that the CVM must be launched for (HOST_DATA), and must claim");
+}
+
 // A digest is told from a file by its form: 96 hexadecimal digits.
 static Explained<Sha384Digest> key_digest(const std::string &given, std::string_view option) {
     if (const auto digest = parse_hex_exactly<sizeof(Sha384Digest)>(given, option)) {

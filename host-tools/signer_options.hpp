@@ -16,6 +16,8 @@ struct SignerArgs {
     bool given() const { return !signers.empty() || !authors.empty() || minimum_svn; }
 };
 void add_signer_options(CLI::App &app, SignerArgs &args);
+// --manifest, for whoever appraises. (Read by load_manifest.)
+void add_manifest_option(CLI::App &app, std::optional<std::string> &file);
 
 // Puts what was given into `policy.signer`, or sees to it that the policy has one. usage: an option that says nothing
 // by itself, or two signers; the errors of read_file and read_public_key.

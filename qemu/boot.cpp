@@ -173,6 +173,7 @@ Explained<BootPlan> make_plan(const BootOptions &options, bool dry_run) {
     // ---- policy: refused before anything runs, by the same code that the emulated AMD-SP asks
     plan.policy = options.policy.value_or(manifest->guest_policy);
     plan.host_data = options.host_data;
+    plan.manifest_id = options.manifest_id;
     if (!snp)
         if (const auto supported = check_guest_policy(plan.policy); !supported)
             return explain(supported.error(), "--policy");

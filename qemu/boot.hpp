@@ -26,6 +26,7 @@ struct BootOptions {
     std::string accelerator = "auto";
     std::optional<std::uint64_t> policy; // else the image's
     ByteArray<32> host_data{};
+    std::string manifest_id; // of the manifest whose digest HOST_DATA is; for people; empty: of none that is known
     // base64 or raw, with id_auth; or id-blocks.json of cvmin sign, of which the block for this launch is taken
     std::optional<std::filesystem::path> id_block, id_auth;
     bool vtpm = false;
@@ -42,6 +43,7 @@ struct BootPlan {
     std::filesystem::path image_json; // absolute
     std::uint64_t policy = 0;
     ByteArray<32> host_data{};
+    std::string manifest_id;
     VcpuState vcpu;
     std::size_t firmware_size = 0;
     Sha384Digest predicted{}; // of the image as built, with this CPU model and vCPU count

@@ -236,6 +236,7 @@ class Supervising {
                           {"policy", policy},
                           {"guest_features", plan_.vcpu.sev_features},
                           {"host_data", hex(plan_.host_data)},
+                          {"manifest", plan_.manifest_id.empty() ? Json(nullptr) : Json(plan_.manifest_id)},
                           {"id_block", id_block_json()},
                           {"hash_page", plan_.hash_page_choice},
                           {"hash_page_fits", plan_.hash_page_fits}};

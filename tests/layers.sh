@@ -10,6 +10,7 @@ declare -A allowed=(
     [host-tools/base]="common"
     [host-tools/measured]="common host-tools/base"
     [host-tools/appraise]="common host-tools/base host-tools/measured host-tools/tpm"
+    [host-tools/computation]="common host-tools/base host-tools/signing"
     [host-tools/corim]="common host-tools/base host-tools/measure"
     [host-tools/collateral]="common host-tools/base host-tools/appraise"
     [host-tools/session]="common host-tools/base"

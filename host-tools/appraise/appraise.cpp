@@ -173,8 +173,11 @@ class Appraiser {
         for (const CheckId id : {CheckId::evidence_format, CheckId::claims_format, CheckId::binding_nonce,
                                  CheckId::binding_exporter, CheckId::binding_key})
             skip(id, no_claims, "nothing: a report by itself");
+        // the manifest that the caller means is looked for in HOST_DATA, if anywhere
         if (policy_.manifest)
             fail_check(CheckId::claims_manifest, no_claims, hex(*policy_.manifest), "policy");
+        else if (want_.manifest && !launched_for_manifest())
+            fail_check(CheckId::claims_manifest, no_claims, hex(*want_.manifest), "caller");
         else
             skip(CheckId::claims_manifest, no_claims);
         // nothing of it can be there: what the policy demands fails as for evidence that lacks it
@@ -582,8 +585,8 @@ class Appraiser {
     void guest(const SnpReport &report) {
         measurement(report);
 
-        // a guest started with other host-provided configuration than the one agreed
-        exact(CheckId::snp_host_data, report.host_data, policy_.host_data);
+        // a guest started with other host-provided configuration than the one agreed, or for another computation
+        host_data(report);
 
         // another guest than the one meant, of the same image; one that an agent may have moved here
         exact(CheckId::snp_report_id, report.report_id, policy_.report_id);
@@ -613,6 +616,20 @@ class Appraiser {
             skip(CheckId::snp_policy_abi, abi_text(abi));
 
         id_block(report);
+    }
+
+    // Whether HOST_DATA must be the digest of the caller's manifest.
+    bool launched_for_manifest() const {
+        return want_.manifest && !(policy_.host_data && all_zero(*policy_.host_data));
+    }
+
+    void host_data(const SnpReport &report) {
+        if (!launched_for_manifest())
+            return exact(CheckId::snp_host_data, report.host_data, policy_.host_data);
+        const bool both = policy_.host_data && *policy_.host_data != *want_.manifest; // cannot be met
+        judge(CheckId::snp_host_data, !both && report.host_data == *want_.manifest,
+              hex(report.host_data) + (all_zero(report.host_data) ? ", launched for no manifest" : ""),
+              hex(*want_.manifest) + ", the manifest" + (both ? ", and " + hex(*policy_.host_data) : ""), "caller");
     }
 
     void measurement(const SnpReport &report) {
@@ -717,7 +734,14 @@ class Appraiser {
     void claimed(const Claims &claims) {
         const auto text = [](const auto &digest) { return digest ? hex(*digest) : std::string{"null"}; };
         // a computation other than the one agreed
-        if (policy_.manifest)
+        if (want_.manifest)
+            judge(CheckId::claims_manifest,
+                  claims.manifest == want_.manifest && (!policy_.manifest || policy_.manifest == want_.manifest),
+                  text(claims.manifest),
+                  hex(*want_.manifest) +
+                      (policy_.manifest && policy_.manifest != want_.manifest ? ", and " + hex(*policy_.manifest) : ""),
+                  "caller");
+        else if (policy_.manifest)
             judge(CheckId::claims_manifest, claims.manifest == policy_.manifest, text(claims.manifest),
                   hex(*policy_.manifest), "policy");
         else

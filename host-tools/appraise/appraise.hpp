@@ -173,6 +173,9 @@ struct Expectations {
     std::vector<Sha384Digest> measurements;
     bool signer_vouches = false; // policy.signer may have signed whatever was launched, where no digest is wanted here
     std::string measurement_source;    // for people: "image.json, EPYC-v4, 1 vCPU"
+    // Digest of the manifest of the computation that is meant. Wanted in the claims, and in HOST_DATA unless the policy
+    // wants zeros there, which says that a CVM may have been launched for no manifest and given one later.
+    std::optional<Sha256Digest> manifest;
     std::optional<Bytes> emulated_ark; // DER of an emulated ARK trusted by name
     // Of the vTPM. What the policy skips is not looked at.
     std::optional<request::PcrSelection> pcrs; // that a quote was asked of; else what wanted_quote() says

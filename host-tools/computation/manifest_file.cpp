@@ -1,7 +1,6 @@
 #include "host-tools/computation/manifest_file.hpp"
 
 #include "common/cose.hpp"
-#include "host-tools/base/mbed.hpp"
 #include "host-tools/base/os.hpp"
 #include "host-tools/computation/manifest_json.hpp"
 
@@ -83,7 +82,7 @@ Result<Bytes> sign_manifest(ByteView encoded, const P384PrivateKey &key) {
     header.integer(cose::es384);
     header.integer(cose::label::content_type);
     header.text(manifest_content_type);
-    return cose::make_sign1(header.finish(), encoded, key, system_random, nullptr);
+    return cose::make_sign1(header.finish(), encoded, key, rfc6979_nonce, nullptr);
 }
 
 Result<ByteView> open_signed_manifest(ByteView message, const PublicKey &signer) {

@@ -289,7 +289,7 @@ class Reading {
             if (roles.empty())
                 mistake(path, in_quotes(entry.name) + " has no role: brings nothing and gets no result");
             const Json &object = json_["parties"][i];
-            if (const auto given = object.find("roles"); given != object.end() && !same_set(*given, roles))
+            if (const auto given = object.find("roles"); given != object.end() && !roles.empty() && !same_set(*given, roles))
                 mistake(path + ".roles", "roles follow from the other members and are " + Json(roles).dump() +
                                              "; mend them, or leave this member out");
         }

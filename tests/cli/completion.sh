@@ -25,6 +25,10 @@ expect --vtpm-state boot --vt
 expect explain policy e
 expect --skip-all policy init --s
 expect keygen key
+expect digest manifest d
+expect --dataset manifest new --da
+expect --manifest boot --man
+expect --manifest verify --man
 expect --author-key sign --au
 expect --id-block boot --id
 expect --minimum-svn verify --min

@@ -238,6 +238,23 @@ static const std::vector<std::pair<std::string, Change>> &one_thing_wrong() {
         {"snp.measurement", [](Case &c) { c.report.measurement[47] ^= std::byte{1}; }},
         {"snp.measurement", [](Case &c) { c.want.measurements.clear(); }},
         {"snp.host_data", [](Case &c) { c.want.policy.host_data = filled<32>(0x0e); }},
+        // launched for another manifest than the caller's, for none, and for one that the policy does not take
+        {"snp.host_data", [](Case &c) { c.want.manifest = c.claims.manifest = filled<32>(0x0e); }},
+        {"snp.host_data",
+         [](Case &c) {
+             c.want.manifest = c.claims.manifest = filled<32>(0x0d);
+             c.report.host_data = {};
+         }},
+        {"snp.host_data",
+         [](Case &c) {
+             c.want.manifest = c.claims.manifest = filled<32>(0x0d);
+             c.want.policy.host_data = filled<32>(0x0e);
+         }},
+        {"snp.host_data", // only zeros say that it was launched for none
+         [](Case &c) {
+             c.want.manifest = c.claims.manifest = filled<32>(0x0d);
+             c.want.policy.host_data = ByteArray<32>{};
+         }},
         {"snp.vmpl", [](Case &c) { c.report.vmpl = 1; }},
         {"snp.vmpl", [](Case &c) { c.report.vmpl = 0xffffffff; }},
         {"snp.vmpl",
@@ -333,6 +350,18 @@ static const std::vector<std::pair<std::string, Change>> &one_thing_wrong() {
          [](Case &c) {
              c.want.policy.manifest = filled<32>(0x77);
              c.claims.manifest = filled<32>(0x78);
+         }},
+        // launched for the caller's manifest, and given none yet, or another; two that are wanted
+        {"claims.manifest", [](Case &c) { c.want.manifest = filled<32>(0x0d); }},
+        {"claims.manifest",
+         [](Case &c) {
+             c.want.manifest = filled<32>(0x0d);
+             c.claims.manifest = filled<32>(0x0e);
+         }},
+        {"claims.manifest",
+         [](Case &c) {
+             c.want.manifest = c.claims.manifest = filled<32>(0x0d);
+             c.want.policy.manifest = filled<32>(0x0e);
          }},
     };
     return cases;
@@ -455,6 +484,14 @@ static void appraise_accepts_what_a_policy_names(void **) {
              c.want.policy.masked_chip_id = true;
          }},
         {"a manifest", [](Case &c) { c.want.policy.manifest = c.claims.manifest = filled<32>(0x77); }},
+        {"the caller's manifest, in HOST_DATA and claims",
+         [](Case &c) { c.want.manifest = c.claims.manifest = filled<32>(0x0d); }},
+        {"the caller's manifest, given to a CVM that was launched for none, where the policy wants that",
+         [](Case &c) {
+             c.want.manifest = c.claims.manifest = filled<32>(0x77);
+             c.report.host_data = {};
+             c.want.policy.host_data = ByteArray<32>{};
+         }},
         {"a revocation list",
          [](Case &c) {
              c.want.policy.revocation = true;
@@ -945,6 +982,18 @@ static void a_manifest_cannot_be_demanded_of_a_report_by_itself(void **) {
     assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"claims.manifest"});
 }
 
+static void of_a_report_by_itself_the_callers_manifest_is_wanted_in_host_data(void **) {
+    Case c = good_case();
+    c.want.report_data = Skip{};
+    c.want.manifest = filled<32>(0x0d);
+    assert_true(appraise_alone(c).verdict.accepted());
+    c.want.manifest = filled<32>(0x0e);
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"snp.host_data"});
+    c.report.host_data = {}; // nothing in the report says which manifest it is
+    c.want.policy.host_data = ByteArray<32>{};
+    assert_true(with_outcome(appraise_alone(c), Outcome::failed) == std::set<std::string>{"claims.manifest"});
+}
+
 static void a_given_ask_or_ark_must_be_the_one_of_the_chain(void **) {
     Case c = good_case();
     c.want.report_data = Skip{};
@@ -1195,6 +1244,7 @@ int main() {
         cmocka_unit_test(a_policy_may_skip_what_ties_a_report_to_a_question),
         cmocka_unit_test(a_policy_may_say_what_ties_a_report_to_a_question),
         cmocka_unit_test(a_manifest_cannot_be_demanded_of_a_report_by_itself),
+        cmocka_unit_test(of_a_report_by_itself_the_callers_manifest_is_wanted_in_host_data),
         cmocka_unit_test(a_given_ask_or_ark_must_be_the_one_of_the_chain),
         cmocka_unit_test(verdict_json_equals_the_golden_file),
         cmocka_unit_test(verdict_table_shows_what_people_need),
