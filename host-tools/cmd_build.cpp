@@ -4,6 +4,7 @@
 #include "host-tools/image_output.hpp"
 #include "host-tools/reference.hpp"
 #include "image/build.hpp"
+#include "image/source_state.hpp"
 
 #include <charconv>
 #include <csignal>
@@ -119,6 +120,24 @@ int cmd_build(int argc, char **argv) {
         if (const auto read = read_private_key_file(key, corim_key); !read)
             return report_error("build", read.error());
 
+    // Said, and not recorded in the image: the same content under another commit gives the same bytes.
+    Json source_json;
+    int interrupted = 0;
+    {
+        const Interrupts interrupts;
+        if (const auto state = read_source_state(options.source, interrupts)) {
+            source_json = {{"commit", state->commit}, {"dirty", state->dirty()}};
+            note("source            commit " + state->commit.substr(0, 12) +
+                 (state->dirty() ? ", not as committed: " + changed_text(*state) : ""));
+        } else if (state.error().code == Errc::missing) {
+            note("source            no commit: the work tree has no git repository of its own");
+        }
+        interrupted = interrupts.signal();
+    }
+    if (interrupted != 0)
+        return report_build_failure(
+            "build", {.error = {Errc::system, "build"}, .subject = {}, .log = {}, .signal = interrupted});
+
     const auto built = build_image(options, [](std::string_view text) { note(text); });
     if (!built)
         return report_build_failure("build", built.error());
@@ -134,6 +153,7 @@ int cmd_build(int argc, char **argv) {
         steps.push_back({{"name", step.name}, {"seconds", step.seconds}});
     print_json({{"schema", 1},
                 {"image", built->image_json.string()},
+                {"source", std::move(source_json)},
                 {"manifest", to_json(built->manifest)},
                 {"steps", steps}});
     return Exit::ok;

@@ -1,16 +1,18 @@
 // cvmin reproduce: builds a recorded image again and says whether the bytes are the same. The recipe is
 // image/build.hpp's, the comparison image/image_diff.hpp's.
 #include "host-tools/base/os.hpp"
+#include "host-tools/base/scratch.hpp"
 #include "host-tools/base/text.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/image_output.hpp"
 #include "image/build.hpp"
 #include "image/child.hpp"
+#include "image/provenance.hpp"
+#include "image/source_state.hpp"
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
 #include <thread>
 
 #include <fcntl.h>
@@ -27,7 +29,8 @@ namespace {
 
 constexpr const char *command = "reproduce";
 constexpr std::size_t max_source_size = 1u << 30; // the largest, LLVM's, has 164 MB
-constexpr uid_t varied_user = 1234;               // image/vary.sh's
+constexpr const char *scratch_prefix = "cvmin-reproduce-";
+constexpr uid_t varied_user = 1234; // image/vary.sh's
 // 0755: the varied user reads what we made
 constexpr fs::perms for_everybody = fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
                                     fs::perms::others_read | fs::perms::others_exec;
@@ -47,40 +50,7 @@ std::string from_environment(const char *name) {
     return value == nullptr ? "" : value;
 }
 
-std::string first_digits(const std::string &sha256) {
-    return sha256.substr(0, 16) + "...";
-}
-
-// ---- before: is this the tree, and are these the sources? ----
-
-// What this tree has otherwise than the image was built from; the first one is the message, all of them the list.
-std::vector<std::string> other_inputs(const ImageManifest &recorded, const Json &ours) {
-    std::vector<std::string> found;
-    const auto key = [](const Json &input) {
-        return printable_line(input["kind"].get<std::string>() + " " + input["name"].get<std::string>());
-    };
-    std::map<std::string, std::string> here;
-    for (const Json &input : ours)
-        here[key(input)] = input["sha256"].get<std::string>();
-    if (recorded.version != CVMIN_VERSION)
-        found.push_back("cvmin is " CVMIN_VERSION " here, the image was built by " + printable_line(recorded.version));
-    for (const Json &input : recorded.inputs) {
-        if (input["name"] == resolved_configuration_input) // follows from the others; compared with the outputs
-            continue;
-        const auto known = here.find(key(input));
-        const std::string wanted = input["sha256"].get<std::string>();
-        if (known == here.end())
-            found.push_back(key(input) + ": this tree has none, the image was built with " + first_digits(wanted));
-        else if (known->second != wanted)
-            found.push_back(key(input) + ": " + first_digits(known->second) + " here, the image was built with " +
-                            first_digits(wanted));
-        if (known != here.end())
-            here.erase(known);
-    }
-    for (const auto &[name, digest] : here)
-        found.push_back(name + ": the image was built without it");
-    return found;
-}
+// ---- before: are these the sources? ----
 
 Explained<void> check_sources(const ImageManifest &recorded) {
     for (const Json &input : recorded.inputs) {
@@ -98,30 +68,6 @@ Explained<void> check_sources(const ImageManifest &recorded) {
     }
     return {};
 }
-
-// ---- a directory that is removed at the end ----
-
-class Scratch {
-  public:
-    static Explained<Scratch> make(const fs::path &parent) {
-        std::string name = (parent / "cvmin-reproduce-XXXXXX").string();
-        if (::mkdtemp(name.data()) == nullptr)
-            return explain({Errc::system, "directory", static_cast<std::uint64_t>(errno)}, parent.string());
-        return Scratch{name};
-    }
-    Scratch(Scratch &&other) noexcept : path_(std::exchange(other.path_, {})) {}
-    Scratch &operator=(Scratch &&) = delete;
-    ~Scratch() {
-        std::error_code ignored;
-        if (!path_.empty())
-            fs::remove_all(path_, ignored);
-    }
-    const fs::path &path() const { return path_; }
-
-  private:
-    explicit Scratch(fs::path path) : path_(std::move(path)) {}
-    fs::path path_;
-};
 
 // ---- the varied build ----
 
@@ -194,7 +140,7 @@ Explained<fs::path> build_varied(const Args &args, const BuildOptions &plain, co
             const fs::path shm = "/dev/shm";
             if (::statfs(shm.c_str(), &found) != 0 || found.f_type != TMPFS_MAGIC)
                 return explain(Errc::system, "fs-order cannot be varied here: /dev/shm is no tmpfs");
-            auto made = Scratch::make(shm);
+            auto made = Scratch::make(fs::path{shm} / scratch_prefix);
             if (!made)
                 return std::unexpected(made.error());
             memory.emplace(std::move(*made));
@@ -334,6 +280,9 @@ int reproduce(const Args &args) {
     if (const auto others = other_inputs(recorded->manifest, *ours); !others.empty()) {
         for (const std::string &other : others)
             note("needed: " + other);
+        if (const auto text = read_file(recorded->manifest.directory / provenance_name, max_provenance_size))
+            if (const auto provenance = parse_provenance(*text))
+                note(std::string{"the "} + provenance_name + " beside the image says: commit " + provenance->commit);
         return report_error(command, Exit::bad_input,
                             options.source.string() +
                                 " is not the work tree that the image was built from; first: " + others.front());
@@ -343,7 +292,8 @@ int reproduce(const Args &args) {
     note("inputs of this work tree and sources in the cache are the recorded ones");
 
     ::setenv("CCACHE_DISABLE", "1", 1); // compiled again, not found again
-    auto scratch = Scratch::make(args.work.empty() ? fs::temp_directory_path(error) : fs::absolute(args.work, error));
+    auto scratch = Scratch::make((args.work.empty() ? fs::temp_directory_path(error) : fs::absolute(args.work, error)) /
+                                 scratch_prefix);
     if (!scratch)
         return report_error(command, scratch.error());
     if (args.vary.empty()) {

@@ -1,11 +1,8 @@
 // cvmin sign: signs ID blocks for the launches of an image, so that the AMD-SP starts nothing else under them and
 // relying parties can pin the signer. Keys are read from files; nothing is asked of any server.
-#include "common/secret.hpp"
 #include "host-tools/base/os.hpp"
 #include "host-tools/cli.hpp"
-#include "host-tools/measure/measure.hpp"
-#include "host-tools/signing/id_block_file.hpp"
-#include "host-tools/signing/key_file.hpp"
+#include "host-tools/sign_launches.hpp"
 #include "image/image_manifest.hpp"
 
 #include <cerrno>
@@ -32,13 +29,8 @@ struct Args {
     bool json = false;
 };
 
-struct Launch { // one launch configuration, and what it measures
-    Sha384Digest digest;
-    unsigned vcpus = 0;
-    std::string vcpu_type;
-};
 struct Subject {
-    std::vector<Launch> launches;
+    std::vector<LaunchToSign> launches;
     std::uint64_t policy = 0;
 };
 
@@ -67,21 +59,8 @@ Explained<Subject> of_image(const Args &args) {
     if (!files)
         return explain(files.error(), args.image);
     subject.policy = manifest->guest_policy;
-    const auto before = predict_before_vcpus(*manifest, *files);
-    if (!before)
-        return explain(before.error(), args.image);
-    for (const std::string &type : args.vcpu_types) {
-        const auto model = find_cpu_model(type);
-        if (!model)
-            return explain(Errc::usage, "--vcpu-type: no CPU model " + type + "; did you mean " +
-                                            std::string{nearest_cpu_model(type)} + "?");
-        for (const unsigned vcpus : args.vcpus) {
-            const auto digest = predict_launch_digest(*before, {model->signature, manifest->guest_features}, vcpus);
-            if (!digest)
-                return explain(digest.error(), args.image);
-            subject.launches.push_back({*digest, vcpus, type});
-        }
-    }
+    CVMIN_TRY(launches, launches_to_sign(*manifest, *files, args.vcpu_types, args.vcpus));
+    subject.launches = std::move(launches);
     return subject;
 }
 
@@ -110,38 +89,6 @@ Explained<Subject> subject_of(const Args &args) {
         return explain(Errc::usage, "the guest policy allows debugging, with which the host reads the guest's memory "
                                     "(--allow-debug signs it all the same)");
     return subject;
-}
-
-Explained<void> read_key(P384PrivateKey &key, const std::string &path) {
-    auto text = read_file(path, max_key_file);
-    if (!text)
-        return explain(text.error(), path);
-    const Secret secret{std::move(*text)};
-    if (const auto read = read_private_key(key, secret.view()); !read)
-        return explain(read.error(), path);
-    return {};
-}
-
-Explained<IdBlock> common_part(const Args &args, std::uint64_t policy) {
-    IdBlock block{};
-    block.version = id_block_version;
-    block.guest_svn = args.svn;
-    block.policy = policy;
-    const struct {
-        const char *option;
-        const std::string &text;
-        ByteArray<16> &out;
-    } ids[] = {{"--family-id", args.family_id, block.family_id}, {"--image-id", args.image_id, block.image_id}};
-    for (const auto &[option, text, out] : ids) {
-        if (text.empty())
-            continue;
-        const auto id = parse_guest_id(text, option);
-        if (!id)
-            return explain(Errc::usage, std::string{option} + ": wanted 1 to 16 printable ASCII characters, or 0x and "
-                                                              "32 hexadecimal digits");
-        out = *id;
-    }
-    return block;
 }
 
 Explained<void> write_outputs(const Args &args, const std::vector<IdBlockOf> &blocks) {
@@ -257,27 +204,13 @@ int cmd_sign(int argc, char **argv) {
     const auto subject = subject_of(args);
     if (!subject)
         return report_error(command, subject.error());
-    auto block = common_part(args, subject->policy);
-    if (!block)
-        return report_error(command, block.error());
-    P384PrivateKey id_key, author_key;
-    if (const auto read = read_key(id_key, args.id_key); !read)
-        return report_error(command, read.error());
-    if (!args.author_key.empty())
-        if (const auto read = read_key(author_key, args.author_key); !read)
-            return report_error(command, read.error());
-
-    std::vector<IdBlockOf> blocks;
-    for (const Launch &launch : subject->launches) {
-        block->launch_digest = launch.digest;
-        auto signed_block = sign_id_block(*block, id_key, args.author_key.empty() ? nullptr : &author_key);
-        if (!signed_block)
-            return report_error(command, signed_block.error(), args.id_key);
-        blocks.push_back({std::move(*signed_block), launch.vcpus, launch.vcpu_type});
-    }
-    if (const auto written = write_outputs(args, blocks); !written)
+    const IdBlockContent content{args.family_id, args.image_id, args.svn, subject->policy};
+    const auto blocks = sign_launches(subject->launches, content, args.id_key, args.author_key);
+    if (!blocks)
+        return report_error(command, blocks.error());
+    if (const auto written = write_outputs(args, *blocks); !written)
         return report_error(command, written.error());
-    print_result(args, blocks);
+    print_result(args, *blocks);
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
         return report_error(command, Error{Errc::system, "standard output", static_cast<std::uint64_t>(errno)});
     return Exit::ok;

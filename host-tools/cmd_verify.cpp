@@ -26,7 +26,7 @@ constexpr unsigned default_timeout_s = 30; // under emulation a handshake may qu
 struct Args {
     std::string evidence, vm, image, policy;
     std::optional<std::string> session, emulated_ark, nonce, exporter, key, time, vcpu_type, vsock_socket;
-    std::optional<std::string> reference, reference_key, manifest;
+    std::optional<std::string> reference, reference_key, release, publisher, manifest;
     std::optional<unsigned> vcpus;
     std::vector<std::string> measurements;
     unsigned timeout_s = default_timeout_s;
@@ -47,6 +47,7 @@ void describe(CLI::App &app, Args &args) {
                    "CoRIM with the wanted launches instead of --image; --vcpu-type and --vcpus choose among them");
     app.add_option("--reference-key", args.reference_key,
                    "public key of its signer, without which a signed one is refused");
+    add_release_options(app, args.release, args.publisher);
     add_signer_options(app, args.signer);
     add_manifest_option(app, args.manifest);
     app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
@@ -79,6 +80,7 @@ void describe(CLI::App &app, Args &args) {
         "  cvmin verify --report report.bin --vek vcek.der --report-data HEX --measurement HEX \\\n"
         "      --policy policies/genoa.json\n"
         "  cvmin verify --vm vm1 --signer release.pub.pem --minimum-svn 3 --policy policies/genoa.json\n"
+        "  cvmin verify --vm vm1 --release cvmin-0.1.0 --publisher publisher.pub.pem --policy policies/genoa.json\n"
         "  cvmin verify --vm vm1 --reference signed.corim --reference-key publisher.pub.pem --policy "
         "policies/genoa.json\n\n"
         "A session file must be the verifier's own: whoever can write it chooses the nonce, the exporter and the\n"
@@ -88,13 +90,16 @@ void describe(CLI::App &app, Args &args) {
 }
 
 int wanted_sources(const Args &args) {
-    return !args.image.empty() + !args.measurements.empty() + args.signer.given() + args.reference.has_value();
+    return !args.image.empty() + !args.measurements.empty() + args.signer.given() + args.reference.has_value() +
+           args.release.has_value();
 }
 
 std::optional<std::string> usage_problem(const Args &args) {
     const bool live = !args.vm.empty();
     if (args.reference_key && !args.reference)
         return "--reference-key goes with --reference";
+    if (const auto problem = release_problem(args.release, args.publisher))
+        return problem;
     if (args.report.given() + live + !args.evidence.empty() != 1)
         return "wanted one of: a file of evidence, --vm NAME, --report FILE";
     if (args.report.given()) {
@@ -104,7 +109,8 @@ std::optional<std::string> usage_problem(const Args &args) {
         if (args.tpm.given())
             return "a report by itself says nothing of a TPM: leave --pcrs, --ek-root and --after out";
         if (wanted_sources(args) > 1)
-            return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE";
+            return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, --release "
+                   "DIR";
         if (!args.image.empty() && !(args.vcpus && args.vcpu_type))
             return "--image needs --vcpus and --vcpu-type: each vCPU is part of the launch digest";
         return std::nullopt;
@@ -116,7 +122,7 @@ std::optional<std::string> usage_problem(const Args &args) {
     if (!live && args.vsock_socket)
         return "--vsock-socket goes with --vm";
     if (wanted_sources(args) > 1)
-        return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE";
+        return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, --release DIR";
     if (!live && !args.session && !(args.nonce && args.exporter && args.key))
         return "stored evidence needs --session FILE, or each of --nonce, --exporter and --key; where the connection "
                "is "
@@ -256,11 +262,14 @@ Explained<Input> alone(const Args &args) {
     return input;
 }
 
-// The launches of a CoRIM; the vCPUs choose among them only where the caller says which.
-Explained<void> add_reference(const Args &args, Input &input) {
-    const auto reference = read_reference(*args.reference, args.reference_key, input.wanted.now);
+// The launches of a CoRIM or release; the vCPUs choose among them only where the caller says which.
+Explained<void> add_reference(const Args &args, const Policy &policy, Input &input) {
+    const auto reference = args.release ? read_release_reference(*args.release, *args.publisher, input.wanted.now)
+                                        : read_reference(*args.reference, args.reference_key, input.wanted.now);
     if (!reference)
         return std::unexpected(reference.error());
+    if (policy.boot_events)
+        input.wanted.boot_files = reference->boot_files;
     std::optional<std::uint32_t> signature;
     if (args.vcpu_type) {
         CVMIN_TRY(named, signature_of(*args.vcpu_type));
@@ -324,7 +333,7 @@ Explained<void> add_references(const Args &args, const Policy &policy, Input &in
              "but a list or a minimum TCB may be missing");
     CVMIN_TRY(tpm, read_tpm_references(args.tpm, policy, args.image));
     want_tpm(wanted, std::move(tpm));
-    return args.reference ? add_reference(args, input) : Explained<void>{};
+    return args.reference || args.release ? add_reference(args, policy, input) : Explained<void>{};
 }
 
 } // namespace
@@ -350,9 +359,10 @@ int cmd_verify(int argc, char **argv) {
         return report_error(command, signer.error());
     // of a report by itself the policy may skip it, and the verdict says what is missing
     if (!args.report.given() && wanted_sources(args) == 0 && policy->measurements.empty())
-        return report_error(command, Exit::usage,
-                            "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, or "
-                            "launch digests in the policy");
+        return report_error(
+            command, Exit::usage,
+            "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, --release DIR, or "
+            "launch digests in the policy");
     auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args, *policy);
     if (!input)
         return report_error(command, input.error());

@@ -46,10 +46,13 @@ Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
         CVMIN_TRY(manifest, load_manifest(*args.manifest));
         references.manifest = manifest.digest;
     }
-    if (args.reference) {
-        CVMIN_TRY(published, read_reference(*args.reference, args.reference_key, std::time(nullptr)));
+    if (args.reference || args.release) {
+        CVMIN_TRY(published, args.release ? read_release_reference(*args.release, *args.publisher, std::time(nullptr))
+                                          : read_reference(*args.reference, args.reference_key, std::time(nullptr)));
         if (published.debug && !args.debug_refusal.empty())
-            return explain(Errc::usage, *args.reference + args.debug_refusal);
+            return explain(Errc::usage, args.release.value_or(args.reference.value_or("")) + args.debug_refusal);
+        if (references.policy.boot_events)
+            references.tpm.boot_files = std::move(published.boot_files);
         if (args.vcpu_type) {
             CVMIN_TRY(signature, signature_of(*args.vcpu_type));
             references.signature = signature;
@@ -92,6 +95,7 @@ void add_judge_options(CLI::App &app, JudgeArgs &args) {
                    "CoRIM with the wanted launches instead of --image; --vcpu-type and --vcpus choose among them");
     app.add_option("--reference-key", args.reference_key,
                    "public key of its signer, without which a signed one is refused");
+    add_release_options(app, args.release, args.publisher);
     add_signer_options(app, args.signer);
     add_manifest_option(app, args.manifest);
     app.add_option("--policy", args.policy, "appraisal policy (JSON)");
@@ -106,8 +110,10 @@ void add_judge_options(CLI::App &app, JudgeArgs &args) {
 std::optional<std::string> usage_problem(const JudgeArgs &args) {
     if (args.policy.empty())
         return "--policy is required";
-    if (!args.image.empty() + args.signer.given() + args.reference.has_value() != 1)
-        return "wanted one of: --image image.json, --signer KEY, --reference FILE";
+    if (!args.image.empty() + args.signer.given() + args.reference.has_value() + args.release.has_value() != 1)
+        return "wanted one of: --image image.json, --signer KEY, --reference FILE, --release DIR";
+    if (const auto problem = release_problem(args.release, args.publisher))
+        return problem;
     if (args.reference_key && !args.reference)
         return "--reference-key goes with --reference";
     if (args.signer.given() && (args.vcpu_type || args.vcpus))

@@ -14,7 +14,7 @@ namespace cvmin {
 
 struct JudgeArgs {
     std::string image, policy;
-    std::optional<std::string> emulated_ark, vcpu_type, reference, reference_key, manifest;
+    std::optional<std::string> emulated_ark, vcpu_type, reference, reference_key, release, publisher, manifest;
     std::optional<unsigned> vcpus;
     SignerArgs signer;
     TpmArgs tpm;
@@ -24,7 +24,7 @@ struct JudgeArgs {
     // publisher of a CoRIM. (Of an image that only its signer knows, nothing is known here: sign keeps away from debug
     // images.)
     std::string debug_refusal;
-    bool given() const { return !image.empty() || !policy.empty() || signer.given() || reference; }
+    bool given() const { return !image.empty() || !policy.empty() || signer.given() || reference || release; }
 };
 void add_judge_options(CLI::App &app, JudgeArgs &args);
 // Says what is wrong with the arguments, before any work is done.

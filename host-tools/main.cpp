@@ -14,6 +14,7 @@ static constexpr Command table[] = {
     {"build", "build the CVM image reproducibly and write image.json", cmd_build},
     {"image", "show what is in an image and why, and why two are not the same", cmd_image},
     {"reproduce", "build a recorded image again, and compare every byte", cmd_reproduce},
+    {"release", "write an image and all that others need of it into a signed directory", cmd_release},
     {"measure", "predict the launch digest that the AMD-SP will report", cmd_measure},
     {"explain", "say why a launch digest is not the predicted one", cmd_explain},
     {"keygen", "make a P-384 key that signs images or releases", cmd_keygen},

@@ -1,5 +1,6 @@
 #include "host-tools/reference.hpp"
 #include "host-tools/base/text.hpp"
+#include "host-tools/publish/release_bundle.hpp"
 
 #include "host-tools/base/os.hpp"
 #include "qemu/supervisor.hpp"
@@ -72,6 +73,39 @@ Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
         out.source += ", DEBUG image";
     out.launches = std::move(*launches);
     return out;
+}
+
+Explained<ReferenceFile> read_release_reference(const std::filesystem::path &directory,
+                                                const std::filesystem::path &publisher, std::int64_t now) {
+    CVMIN_TRY(key, read_public_key_file(publisher));
+    auto release = read_release(directory, key, now);
+    if (!release)
+        return explain(release.error().code, directory.string() + ": " + release.error().text);
+    const ImageManifest &manifest = release->image.manifest;
+    ReferenceFile out;
+    out.source = directory.string() + ", release of commit " + release->provenance.commit.substr(0, 12) +
+                 (manifest.debug ? ", DEBUG image" : "");
+    out.debug = manifest.debug;
+    auto files = boot_files(release->image.files.kernel, release->image.files.initrd, manifest.command_line);
+    if (!files)
+        return explain(files.error(), directory.string());
+    out.boot_files = std::move(*files);
+    out.launches = std::move(release->launches);
+    return out;
+}
+
+std::optional<std::string> release_problem(const std::optional<std::string> &release,
+                                           const std::optional<std::string> &publisher) {
+    if (release.has_value() == publisher.has_value())
+        return std::nullopt;
+    return "--release and --publisher go together: a release is worth what its publisher's key is, and that is not "
+           "taken from the release";
+}
+
+void add_release_options(CLI::App &app, std::optional<std::string> &release, std::optional<std::string> &publisher) {
+    app.add_option("--release", release,
+                   "directory of cvmin release instead of --image: checked as a whole, then its launches are wanted");
+    app.add_option("--publisher", publisher, "with --release: the publisher's public key (P-384; PEM or DER)");
 }
 
 Explained<std::uint32_t> signature_of(const std::string &vcpu_type) {

@@ -7,6 +7,8 @@
 #include "host-tools/corim/corim.hpp"
 #include "host-tools/signing/key_file.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include <filesystem>
 #include <optional>
 
@@ -19,14 +21,24 @@ Explained<Bytes> sign_corim(ByteView corim, const P384PrivateKey &key, std::stri
 
 struct ReferenceFile {
     std::vector<corim::Launch> launches;
-    std::string source; // "signed.corim, signed by ACME" or "out/reference-values.corim, not signed"
-    bool debug = false; // they are of a debug image, says the publisher
+    std::string source;                // "signed.corim, signed by ACME" or "out/reference-values.corim, not signed"
+    bool debug = false;                // they are of a debug image, says the publisher
+    std::vector<BootFiles> boot_files; // of a release: what the image must have measured
 };
 // The launches that a CoRIM names. A signed one needs its signer's public key, and one that is not signed none: with a
 // key, what is not signed is refused. `now` must lie in its validity and its signature's. Refused as well: demands that
 // are not compared with a report (corim::launches_of).
 Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
                                         const std::optional<std::filesystem::path> &key, std::int64_t now);
+
+// Those of a release, after read_release() with the key in the file `publisher`. What is said of the release is said
+// before anything is asked of a CVM; exit code 3.
+Explained<ReferenceFile> read_release_reference(const std::filesystem::path &directory,
+                                                const std::filesystem::path &publisher, std::int64_t now);
+// "--release and --publisher go together"; nothing.
+std::optional<std::string> release_problem(const std::optional<std::string> &release,
+                                           const std::optional<std::string> &publisher);
+void add_release_options(CLI::App &app, std::optional<std::string> &release, std::optional<std::string> &publisher);
 
 // Fills in `wanted.measurements` and their source for a raw report: the launches whose other values (guest policy, SVN,
 // ids) it has, narrowed to a CPU signature and vCPU count where they are given. Nothing of the report is believed here:

@@ -49,6 +49,8 @@ expect inspect image i
 expect --vary reproduce --v
 expect hardening image h
 expect --json image diff --j
+expect check release ch
+expect --publisher verify --publ
 expect --chip-id certs fetch --ch
 expect --expires certs bundle --e
 [ "$(complete_words me)" = "measure " ] || { echo "completion.sh: 'me' gives more than measure"; failed=1; }
