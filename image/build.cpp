@@ -595,6 +595,7 @@ class Build {
         return {};
     }
 
+    static constexpr std::uintmax_t full_disk = 1u << 20; // the largest object has some 200 KiB
     BuildResult<void> run_logged(const std::vector<std::string> &command, std::string subject) {
         ChildOptions child;
         child.log = fs::path{work_}.concat(".log");
@@ -612,6 +613,10 @@ class Build {
         if (finished->status == 0)
             return {};
         BuildFailure failed{.error = {Errc::system, "agent"}, .subject = std::move(subject), .log = {}};
+        // cmake and compilers do not always have the room to say so
+        std::error_code unknown;
+        if (const fs::space_info space = fs::space(work_, unknown); !unknown && space.available < full_disk)
+            failed.error.detail = ENOSPC;
         if (auto log = read_file(child.log, 64u << 20)) {
             static constexpr std::size_t tail = 4000; // some 40 lines
             const std::string_view text = as_text(*log);
