@@ -32,6 +32,8 @@ Result<void> check_headers(ByteView protected_header, ByteView unprotected, cbor
     return {};
 }
 
+constexpr std::byte empty_map{0xa0};
+
 } // namespace
 
 std::optional<ByteView> find_member(ByteView header, std::int64_t label) {
@@ -89,15 +91,18 @@ Result<void> verify_sign1(const Sign1 &message, const PublicKey &key) {
 
 Result<Bytes> make_sign1(ByteView protected_header, ByteView payload, const P384PrivateKey &key, RandomSource random,
                          void *context) {
-    static constexpr std::byte empty_map{0xa0};
-    const ByteView unprotected{&empty_map, 1};
-    CVMIN_CHECK(check_headers(protected_header, unprotected, cbor::Form::deterministic));
+    CVMIN_CHECK(check_headers(protected_header, ByteView{&empty_map, 1}, cbor::Form::deterministic));
+    return sign_sign1(protected_header, payload, key, random, context);
+}
+
+Result<Bytes> sign_sign1(ByteView protected_header, ByteView payload, const P384PrivateKey &key, RandomSource random,
+                         void *context) {
     CVMIN_TRY(signature, key.sign(sha384(sig_structure(protected_header, payload)), random, context));
     cbor::Writer writer(protected_header.size() + payload.size() + signature.size() + 32);
     writer.tag(sign1_tag);
     writer.array(4);
     writer.bytes(protected_header);
-    writer.raw(unprotected);
+    writer.raw(ByteView{&empty_map, 1});
     writer.bytes(payload);
     writer.bytes(signature);
     return writer.finish();

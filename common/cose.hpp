@@ -46,4 +46,9 @@ Result<void> verify_sign1(const Sign1 &message, const PublicKey &key);
 Result<Bytes> make_sign1(ByteView protected_header, ByteView payload, const P384PrivateKey &key, RandomSource random,
                          void *context);
 
+// The same of a header that is the caller's own program text, and right: without the checks, which the agent has no
+// room for. The errors of P384PrivateKey::sign.
+Result<Bytes> sign_sign1(ByteView protected_header, ByteView payload, const P384PrivateKey &key, RandomSource random,
+                         void *context);
+
 } // namespace cvmin::cose

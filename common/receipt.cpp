@@ -122,7 +122,7 @@ Result<Bytes> make_receipt(ByteView body, ByteView evidence, const P384PrivateKe
     payload.integer(key::evidence);
     payload.bytes(evidence);
     payload.close();
-    return cose::make_sign1(header.finish(), payload.finish(), key, random, context);
+    return cose::sign_sign1(header.finish(), payload.finish(), key, random, context);
 }
 
 Result<Receipt> parse_receipt(ByteView bytes) {
