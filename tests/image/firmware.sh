@@ -96,7 +96,7 @@ expect 0 "$CVMIN" build --out "$work/package"
     broken "an image of Debian's binary names edk2's sources"
 expect 1 "$CVMIN" image diff "$work/package" "$work/out"
 grep -q '^launch digests: not the same, because of: firmware$' "$work/stdout" || broken "diff: $(head -n 1 "$work/stdout")"
-grep -q 'firmware: first at byte 0x1000: ' "$work/stdout" || broken "diff does not name the byte"
+grep -q 'firmware, first at byte 0x1000: ' "$work/stdout" || broken "diff does not name the byte: $(grep firmware "$work/stdout")"
 grep -q 'image/firmware.sh: nothing | ' "$work/stdout" || broken "diff does not name the recipe"
 
 # ---- reproduce takes it as it was made; another firmware is another image ---------------------------------------------------
