@@ -21,6 +21,8 @@ std::string in_quotes(std::string_view text) {
 std::string type_of(const Json &json) {
     if (json.is_number_float())
         return "a number with a fraction, or too large";
+    if (json.is_number_unsigned())
+        return "a number";
     if (json.is_number())
         return "a negative number";
     return json.is_null() ? "null" : std::string{"a value of type "} + json.type_name();
@@ -289,7 +291,8 @@ class Reading {
             if (roles.empty())
                 mistake(path, in_quotes(entry.name) + " has no role: brings nothing and gets no result");
             const Json &object = json_["parties"][i];
-            if (const auto given = object.find("roles"); given != object.end() && !roles.empty() && !same_set(*given, roles))
+            if (const auto given = object.find("roles");
+                given != object.end() && !roles.empty() && !same_set(*given, roles))
                 mistake(path + ".roles", "roles follow from the other members and are " + Json(roles).dump() +
                                              "; mend them, or leave this member out");
         }

@@ -94,7 +94,7 @@ static void each_mistake_has_its_words(void **) {
         {[](Json &j) { j["kind"] = "cvmin-image"; }, "kind: wanted \"cvmin-manifest\""},
         {[](Json &j) { j.erase("id"); }, ": \"id\" is missing"},
         {[](Json &j) { j["id"] = ".."; }, "id: \"..\" is not a name"},
-        {[](Json &j) { j["id"] = 7; }, "id: wanted a text, found a value of type number"},
+        {[](Json &j) { j["id"] = 7; }, "id: wanted a text, found a number"},
         {[](Json &j) { j["algorithm"] = Json::array(); }, "algorithm: wanted an object"},
         {[](Json &j) { j["algorithm"]["sha256"] = std::string(64, 'A'); }, "algorithm.sha256: "},
         {[](Json &j) { j["algorithm"]["sha256"] = "0x" + std::string(64, 'a'); }, "algorithm.sha256: "},
