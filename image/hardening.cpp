@@ -49,7 +49,9 @@ Result<std::vector<Recommendation>> parse_recommendations(ByteView text) {
         if (!names.insert(words[0] + " " + words[1]).second)
             return fail(Errc::mismatch, "hardening", number);
         Recommendation one{words[0], words[1], words[2], words[3], sysctl ? words[4] : "", std::move(reason)};
-        if (Recommendation filled = one; (filled.ours = "n", !valid(filled)))
+        Recommendation filled = one;
+        filled.ours = "n"; // not known yet
+        if (!valid(filled))
             return fail(Errc::malformed, "hardening", number);
         list.push_back(std::move(one));
         return {};
