@@ -169,15 +169,15 @@ cmp -s "$work/a/SHA256SUMS.sig" "$work/changed/SHA256SUMS.sig" && broken "openss
 same "$work/a/SHA256SUMS" "$work/changed/SHA256SUMS"
 wrong "publisher.pem: is not the key" publisher.pem cat "$work/stranger.pem.pub.pem"
 wrong "$work/changed/reference-values.json: is not the file that image.json records" reference-values.json sed 's/[0-9a-f]"/0"/'
-wrong "sbom.spdx.json: " sbom.spdx.json sed 's/"SPDX-2.3"/"SPDX-9.9"/'
-wrong "sbom.spdx.json: " sbom.spdx.json sed 's/3\.6\.6/3.6.7/'
+wrong "provenance.json: sbom.spdx.json: found " sbom.spdx.json sed 's/"SPDX-2.3"/"SPDX-9.9"/'
+wrong "provenance.json: sbom.spdx.json: found " sbom.spdx.json sed 's/3\.6\.6/3.6.7/'
 wrong "provenance.json: " provenance.json sed "s/$(sha256sum <"$work/a/VERIFY.md" | cut -d' ' -f1)/$(sha256sum </dev/null | cut -d' ' -f1)/"
 wrong "provenance.json: VERIFY.md: found " VERIFY.md sed '$ainstall this'
 wrong "provenance.dsse.json: " provenance.dsse.json sed 's/"payload": *"..../&A/'
-wrong "debs.lock: " debs.lock sed '$d'
-wrong "id-blocks.json: " id-blocks.json sed 's/"guest_svn": 3/"guest_svn": 4/'
+wrong "provenance.json: debs.lock: found " debs.lock sed '$d'
+wrong "provenance.json: id-blocks.json: found " id-blocks.json sed 's/"guest_svn": 3/"guest_svn": 4/'
 "$CVMIN" sign --digest "$(printf 'ab%.0s' $(seq 48))" --policy 0x30000 --id-key "$work/id.pem" --svn 3 --out-dir "$work/foreign" >/dev/null
-wrong "id-blocks.json: has a block for abab" id-blocks.json cat "$work/foreign/id-blocks.json"
+wrong "provenance.json: id-blocks.json: found " id-blocks.json cat "$work/foreign/id-blocks.json"
 "$CVMIN" corim sign "$work/a/reference-values.corim" --key "$work/stranger.pem" --out "$work/foreign.corim" >/dev/null
 wrong "reference-values.signed.corim: " reference-values.signed.corim cat "$work/foreign.corim"
 "$CVMIN" corim create --image "$work/a/image.json" --guest-svn 7 --key "$work/publisher.pem" --out "$work/other.corim" >/dev/null
