@@ -51,6 +51,7 @@ int cmd_list(int argc, char **argv);
 int cmd_manifest(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+int cmd_relay(int argc, char **argv);
 int cmd_release(int argc, char **argv);
 int cmd_reproduce(int argc, char **argv);
 int cmd_send(int argc, char **argv);

@@ -2,6 +2,7 @@
 #include "host-tools/attest_live.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/computation/manifest_file.hpp"
+#include "host-tools/target_options.hpp"
 #include "host-tools/tpm_options.hpp"
 
 #include <cstdio>
@@ -16,8 +17,9 @@ constexpr std::uint64_t session_schema = 1;
 constexpr unsigned default_timeout_s = 30; // under emulation a handshake may queue behind 63 others
 
 struct Args {
-    std::string vm, out;
-    std::optional<std::string> nonce, vsock_socket, manifest;
+    TargetArgs target;
+    std::string out;
+    std::optional<std::string> nonce, manifest;
     TpmArgs tpm;
     unsigned timeout_s = default_timeout_s;
     bool json = false;
@@ -28,13 +30,13 @@ struct Args {
 int cmd_attest(int argc, char **argv) {
     Args args;
     CLI::App app{"Ask a CVM for evidence and store it. Nothing is appraised here: see cvmin verify.", "cvmin attest"};
-    app.add_option("name", args.vm, "name of the CVM")->required();
+    app.add_option("name", args.target.vm, "name of the CVM");
     app.add_option("--out", args.out, "file for the evidence; FILE.session.json gets what binds it")->required();
     app.add_option("--nonce", args.nonce, "32 to 64 bytes in hexadecimal (default: random)");
     app.add_option("--manifest", args.manifest,
                    "record in the session that this computation is meant; verify --session then wants it");
     add_pcr_option(app, args.tpm);
-    app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
+    add_target_options(app, args.target);
     app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
@@ -46,6 +48,8 @@ int cmd_attest(int argc, char **argv) {
     if (const auto done = parse_options(app, argc, argv))
         return *done;
 
+    if (const auto problem = usage_problem(args.target))
+        return report_error(command, Exit::usage, *problem);
     std::optional<Bytes> nonce;
     if (args.nonce) {
         auto given = parse_hex(*args.nonce, "--nonce");
@@ -63,23 +67,21 @@ int cmd_attest(int argc, char **argv) {
             return report_error(command, manifest.error());
         manifest_digest_text = hex(manifest->digest);
     }
-    auto vm = find_vm(args.vm);
+    const auto vm = find_target(args.target);
     if (!vm)
         return report_error(command, vm.error());
-    if (args.vsock_socket)
-        vm->address = UnixVsock{*args.vsock_socket};
     const auto live = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s},
                                   {.nonce = std::move(nonce), .pcrs = *pcrs, .activate = true});
     if (!live)
-        return report_error(command, live.error(), args.vm);
+        return report_error(command, live.error(), args.target.name());
 
     const std::string session_file = args.out + ".session.json";
     const Json session{{"schema", session_schema},
                        {"nonce", hex(live->nonce)},
                        {"exporter", hex(live->exporter)},
                        {"key", {{"x", hex(live->key.x)}, {"y", hex(live->key.y)}}},
-                       {"vcpu_type", vm->cpu_model},
-                       {"vcpus", vm->vcpus},
+                       {"vcpu_type", vm->cpu_model.empty() ? Json(nullptr) : Json(vm->cpu_model)}, // behind a relay
+                       {"vcpus", vm->vcpus == 0 ? Json(nullptr) : Json(vm->vcpus)},
                        {"manifest", manifest_digest_text},
                        {"pcrs", *pcrs ? Json(pcrs_text(**pcrs)) : Json(nullptr)},
                        {"tpm", live->epoch ? epoch_json(*live->epoch) : Json(nullptr)},
@@ -92,7 +94,7 @@ int cmd_attest(int argc, char **argv) {
 
     if (args.json)
         print_json({{"schema", 1},
-                    {"name", args.vm},
+                    {"name", args.target.name()},
                     {"evidence", args.out},
                     {"session", session_file},
                     {"size", live->evidence.size()},

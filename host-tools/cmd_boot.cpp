@@ -39,6 +39,7 @@ constexpr std::size_t max_packet = 64u << 10;
 struct Args {
     BootOptions options;
     std::string name;
+    std::optional<std::string> listen;
     unsigned timeout_s = default_timeout_s;
     bool dry_run = false;
     bool json = false;
@@ -377,6 +378,16 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
                                 "not verify)";
             return std::unexpected(failure);
         }
+    UniqueFd listener; // from now on who connects waits in its queue
+    if (args.listen) {
+        const auto endpoint = parse_endpoint(*args.listen);
+        auto listening = endpoint ? listen_tcp(*endpoint) : std::unexpected(endpoint.error());
+        if (!listening) {
+            directory->remove();
+            return explain(listening.error().code, "--listen: " + listening.error().text);
+        }
+        listener = std::move(*listening);
+    }
     if (plan->altered)
         note("an experiment: this is not the image as built, its launch digest or its boot will differ");
 
@@ -388,12 +399,13 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
     sigset_t before;
     ::sigprocmask(SIG_BLOCK, &handled, &before);
     const UniqueFd signals{::signalfd(-1, &handled, SFD_CLOEXEC)};
-    auto supervisor = start_supervisor(*plan, *directory, began);
+    auto supervisor = start_supervisor(*plan, *directory, began, listener.get());
     if (!supervisor) {
         directory->remove();
         return std::unexpected(supervisor.error());
     }
     directory->let_go();
+    listener.reset();
 
     const Waiting waiting{*plan, path, *supervisor, signals, began, began + seconds{args.timeout_s}};
     Ending ending = wait_for_agent(waiting);
@@ -434,6 +446,8 @@ Explained<int> boot_once(const Args &args, const std::string &accelerator, Clock
     std::printf("%s\n", vm_name.c_str());
     note("ready in " + std::to_string(std::chrono::duration_cast<milliseconds>(Clock::now() - began).count()) +
          " ms: " + vm_name);
+    if (args.listen)
+        note("other hosts reach it with --connect " + info->details.value("listens_on", ""));
     if (emulated)
         note("relying parties may trust this emulator by name: --trust-emulated " + EmulatedKeys::ark_file().native());
     if (plan->vtpm)
@@ -519,6 +533,8 @@ int cmd_boot(int argc, char **argv) {
     app.add_flag("--vtpm", args.options.vtpm, "give it a TPM of its own: swtpm, run by this host");
     auto *vtpm_state_option = app.add_option(
         "--vtpm-state", vtpm_state, "keep the TPM's state in this directory, for another boot (implies --vtpm)");
+    app.add_option("--listen", args.listen,
+                   "HOST:PORT on which parties of other hosts reach the agent (ciphertext only; port 0: a free one)");
     app.add_option("--timeout", args.timeout_s, "seconds to wait for the agent")
         ->check(CLI::Range(1u, max_timeout_s))
         ->capture_default_str();

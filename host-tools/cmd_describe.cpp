@@ -55,6 +55,8 @@ static void print_for_people(const VmInfo &vm) {
     } else {
         line("vsock CID", std::to_string(d.value("vsock_cid", 0u)));
     }
+    if (const Json listens_on = d.value("listens_on", Json(nullptr)); listens_on.is_string())
+        line("listens on", text_of(listens_on) + "  (for --connect)");
     if (const Json vtpm = d.value("vtpm", Json(nullptr)); vtpm.is_object()) {
         line("vTPM",
              "swtpm, run by this host, pid " + std::to_string(vtpm.value("pid", 0)) +

@@ -5,6 +5,7 @@
 #include "host-tools/cli.hpp"
 #include "host-tools/judge_live.hpp"
 #include "host-tools/present/runtime_log.hpp"
+#include "host-tools/target_options.hpp"
 
 #include <cstdio>
 #include <thread>
@@ -18,9 +19,8 @@ constexpr unsigned default_timeout_s = 30;         // under emulation a handshak
 constexpr std::chrono::seconds follow_interval{1}; // well within the agent's idle limit of 60 s
 
 struct Args {
-    std::string vm;
+    TargetArgs target;
     JudgeArgs judge;
-    std::optional<std::string> vsock_socket;
     unsigned timeout_s = default_timeout_s;
     std::uint64_t from = 0;
     bool unverified = false, follow = false, json = false;
@@ -40,8 +40,8 @@ std::expected<Attested, int> attest(const Args &args, const VmInfo &vm) {
     if (args.unverified) {
         auto live = attest_live(vm, deadline_of(args));
         if (!live)
-            return std::unexpected(report_error(command, live.error(), args.vm));
-        note(args.vm + ": NOT VERIFIED: whoever answered is believed");
+            return std::unexpected(report_error(command, live.error(), args.target.name()));
+        note(args.target.name() + ": NOT VERIFIED: whoever answered is believed");
         return Attested{.live = std::move(*live), .emulated = std::nullopt};
     }
     auto judged = judge_live(args.judge, vm, deadline_of(args));
@@ -51,7 +51,8 @@ std::expected<Attested, int> attest(const Args &args, const VmInfo &vm) {
         std::fputs(verdict_table(judged->appraisal, judged->expectations).c_str(), stderr);
         if (args.json)
             print_json(verdict_json(judged->appraisal, judged->expectations));
-        return std::unexpected(report_error(command, Exit::rejected, args.vm + ": the evidence was rejected"));
+        return std::unexpected(
+            report_error(command, Exit::rejected, args.target.name() + ": the evidence was rejected"));
     }
     return Attested{.live = std::move(judged->live), .emulated = judged->appraisal.accepted->emulated()};
 }
@@ -87,7 +88,7 @@ void print_whole(const Args &args, const Attested &attested, RuntimeLog log) {
         return;
     }
     Json json = runtime_log_json(log);
-    json["name"] = args.vm;
+    json["name"] = args.target.name();
     json["verified"] = attested.emulated.has_value();
     json["emulated"] = attested.emulated ? Json(*attested.emulated) : Json(nullptr);
     print_json(json);
@@ -105,14 +106,15 @@ int follow(const Args &args, Session &session, RuntimeLog log) {
         std::this_thread::sleep_for(follow_interval);
         const auto answer = session.request(request::Events{log.records.size()}, deadline_of(args));
         if (!answer)
-            return report_error(command, answer.error(), args.vm);
+            return report_error(command, answer.error(), args.target.name());
         const auto *chunk = std::get_if<response::EventsChunk>(&*answer);
         if (chunk == nullptr)
-            return report_error(command, Exit::peer, args.vm + ": the agent gives no events");
+            return report_error(command, Exit::peer, args.target.name() + ": the agent gives no events");
         if (const auto added = append_records(log, chunk->records); !added)
-            return report_error(command, added.error(), args.vm + ": what followed in the log");
+            return report_error(command, added.error(), args.target.name() + ": what followed in the log");
         if (chunk->total != log.records.size())
-            return report_error(command, Exit::bad_input, args.vm + ": records are missing at the end of the log");
+            return report_error(command, Exit::bad_input,
+                                args.target.name() + ": records are missing at the end of the log");
     }
 }
 
@@ -122,12 +124,12 @@ int cmd_events(int argc, char **argv) {
     Args args;
     CLI::App app{"Print what the agent of a CVM recorded: sessions, secrets, what was refused. It is attested first.",
                  "cvmin events"};
-    app.add_option("name", args.vm, "name of the CVM")->required();
+    app.add_option("name", args.target.vm, "name of the CVM");
     app.add_flag("--follow", args.follow, "go on with what is recorded from now on, until the connection ends");
     app.add_option("--from", args.from, "print records from this number on");
     add_judge_options(app, args.judge);
     app.add_flag("--unverified", args.unverified, "appraise nothing and believe whoever answers; for tests");
-    app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
+    add_target_options(app, args.target);
     app.add_option("--timeout", args.timeout_s, "seconds for the evidence, and for each further answer")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
@@ -139,17 +141,17 @@ int cmd_events(int argc, char **argv) {
                "refusing, too slow, or gone while it was followed.");
     if (const auto done = parse_options(app, argc, argv))
         return *done;
+    if (const auto problem = usage_problem(args.target))
+        return report_error(command, Exit::usage, *problem);
     if (args.unverified && args.judge.given())
         return report_error(command, Exit::usage, "--unverified goes without --image, --signer and --policy");
     if (!args.unverified)
         if (const auto problem = usage_problem(args.judge))
             return report_error(command, Exit::usage, *problem);
 
-    auto vm = find_vm(args.vm);
+    const auto vm = find_target(args.target);
     if (!vm)
         return report_error(command, vm.error());
-    if (args.vsock_socket)
-        vm->address = UnixVsock{*args.vsock_socket};
     auto attested = attest(args, *vm);
     if (!attested)
         return attested.error();

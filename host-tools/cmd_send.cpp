@@ -3,6 +3,7 @@
 #include "host-tools/cli.hpp"
 #include "host-tools/judge_live.hpp"
 #include "host-tools/release.hpp"
+#include "host-tools/target_options.hpp"
 #include "host-tools/verdict_output.hpp"
 
 #include <cstdio>
@@ -20,8 +21,8 @@ constexpr const char *debug_refusal = ": is a DEBUG image, whose console is on; 
                                       "to it all the same)";
 
 struct Args {
-    std::string vm, secret_name, file;
-    std::optional<std::string> vsock_socket;
+    TargetArgs target;
+    std::string secret_name, file;
     JudgeArgs judge;
     unsigned timeout_s = default_timeout_s;
     bool allow_debug = false;
@@ -40,12 +41,12 @@ std::expected<Secret, int> read_secret(const Args &args) {
 }
 
 void describe(CLI::App &app, Args &args) {
-    app.add_option("name", args.vm, "name of the CVM")->required();
+    app.add_option("name", args.target.vm, "name of the CVM");
     app.add_option("--secret-name", args.secret_name, "name in the CVM: 1 to 64 of a-z, 0-9, '.', '_', '-'")
         ->required();
     app.add_option("--file", args.file, "file with the secret, sent byte for byte; - is standard input")->required();
     add_judge_options(app, args.judge);
-    app.add_option("--vsock-socket", args.vsock_socket, "talk to the agent through this Unix socket");
+    add_target_options(app, args.target);
     app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
@@ -65,6 +66,8 @@ void describe(CLI::App &app, Args &args) {
 }
 
 std::optional<std::string> usage_problem(const Args &args) {
+    if (const auto problem = usage_problem(args.target))
+        return problem;
     if (const auto problem = usage_problem(args.judge))
         return problem;
     if (args.judge.signer.given() && args.allow_debug)
@@ -93,11 +96,9 @@ int cmd_send(int argc, char **argv) {
         args.judge.debug_refusal = debug_refusal;
     if (const auto image = check_image(args.judge); !image)
         return report_error(command, image.error());
-    auto vm = find_vm(args.vm);
+    const auto vm = find_target(args.target);
     if (!vm)
         return report_error(command, vm.error());
-    if (args.vsock_socket)
-        vm->address = UnixVsock{*args.vsock_socket};
     ::prctl(PR_SET_DUMPABLE, 0); // no core dump with the secret in it
     auto secret = read_secret(args);
     if (!secret)
@@ -121,7 +122,7 @@ int cmd_send(int argc, char **argv) {
         std::fputs(verdict_table(appraisal, expectations).c_str(), stderr);
         if (args.json)
             print_json(verdict_json(appraisal, expectations));
-        report_error(command, Exit::rejected, args.vm + ": the evidence was rejected; nothing was sent");
+        report_error(command, Exit::rejected, args.target.name() + ": the evidence was rejected; nothing was sent");
         return Exit::rejected;
     }
 
@@ -130,11 +131,11 @@ int cmd_send(int argc, char **argv) {
     if (!digest)
         return report_error(command, static_cast<Exit>(exit_code(digest.error().code)),
                             digest.error().text + (digest.error().may_have_been_sent
-                                                       ? "; the secret may have arrived in " + args.vm
+                                                       ? "; the secret may have arrived in " + args.target.name()
                                                        : "; nothing was sent"));
     if (args.json)
         print_json({{"schema", 1},
-                    {"name", args.vm},
+                    {"name", args.target.name()},
                     {"secret", args.secret_name},
                     {"size", size},
                     {"sha256", hex(*digest)},
@@ -144,7 +145,7 @@ int cmd_send(int argc, char **argv) {
                     {"by_signer", appraisal.accepted->by_signer()}});
     else
         std::printf("%s: %zu bytes sent to %s, which confirms sha256 %s%s\n", args.secret_name.c_str(), size,
-                    args.vm.c_str(), hex(*digest).c_str(),
+                    args.target.name().c_str(), hex(*digest).c_str(),
                     appraisal.accepted->emulated() ? " (EMULATED platform)" : "");
     return Exit::ok;
 }

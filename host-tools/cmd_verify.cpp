@@ -9,6 +9,7 @@
 #include "host-tools/reference.hpp"
 #include "host-tools/report_input.hpp"
 #include "host-tools/signer_options.hpp"
+#include "host-tools/target_options.hpp"
 #include "host-tools/tpm_options.hpp"
 #include "host-tools/verdict_output.hpp"
 #include "qemu/explained.hpp"
@@ -24,8 +25,9 @@ constexpr const char *command = "verify";
 constexpr unsigned default_timeout_s = 30; // under emulation a handshake may queue behind 63 others
 
 struct Args {
-    std::string evidence, vm, image, policy;
-    std::optional<std::string> session, emulated_ark, nonce, exporter, key, time, vcpu_type, vsock_socket;
+    std::string evidence, image, policy;
+    TargetArgs target;
+    std::optional<std::string> session, emulated_ark, nonce, exporter, key, time, vcpu_type;
     std::optional<std::string> reference, reference_key, release, publisher, manifest;
     std::optional<unsigned> vcpus;
     std::vector<std::string> measurements;
@@ -39,7 +41,7 @@ struct Args {
 
 void describe(CLI::App &app, Args &args) {
     app.add_option("evidence", args.evidence, "stored evidence; - is standard input");
-    app.add_option("--vm", args.vm, "a running CVM instead: a connection and a nonce of our own");
+    app.add_option("--vm", args.target.vm, "a running CVM instead: a connection and a nonce of our own");
     add_report_options(app, args.report);
     app.add_option("--image", args.image, "image.json whose launch digest is wanted");
     app.add_option("--measurement", args.measurements, "a wanted launch digest (hex) instead of --image; repeatable");
@@ -65,8 +67,8 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--vcpus", args.vcpus, "vCPUs to predict for (default: as launched)")
         ->check(CLI::Range(1u, max_vcpus));
     app.add_option("--time", args.time, "judge as of this time (2026-01-31T12:00:00Z) instead of now");
-    app.add_option("--vsock-socket", args.vsock_socket, "with --vm: talk to the agent through this Unix socket");
-    app.add_option("--timeout", args.timeout_s, "with --vm: seconds for the whole exchange")
+    add_target_options(app, args.target);
+    app.add_option("--timeout", args.timeout_s, "with --vm or --connect: seconds for the whole exchange")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
     add_output_options(app, args.output);
@@ -95,13 +97,16 @@ int wanted_sources(const Args &args) {
 }
 
 std::optional<std::string> usage_problem(const Args &args) {
-    const bool live = !args.vm.empty();
+    const bool live = args.target.given();
     if (args.reference_key && !args.reference)
         return "--reference-key goes with --reference";
     if (const auto problem = release_problem(args.release, args.publisher))
         return problem;
     if (args.report.given() + live + !args.evidence.empty() != 1)
-        return "wanted one of: a file of evidence, --vm NAME, --report FILE";
+        return "wanted one of: a file of evidence, --vm NAME, --connect HOST:PORT, --report FILE";
+    if (live)
+        if (const auto problem = usage_problem(args.target))
+            return problem;
     if (args.report.given()) {
         if (args.session || args.nonce || args.exporter || args.key)
             return "a report by itself has no claims: leave --session, --nonce, --exporter and --key out, and say "
@@ -118,8 +123,9 @@ std::optional<std::string> usage_problem(const Args &args) {
     if (args.report.anything_else())
         return "--vek, --ask, --ark and --report-data go with --report";
     if (live && (args.session || args.nonce || args.exporter || args.key))
-        return "--vm makes a nonce and a connection of its own: leave --session, --nonce, --exporter and --key out";
-    if (!live && args.vsock_socket)
+        return "--vm and --connect make a nonce and a connection of their own: leave --session, --nonce, --exporter "
+               "and --key out";
+    if (!live && args.target.vsock_socket)
         return "--vsock-socket goes with --vm";
     if (wanted_sources(args) > 1)
         return "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, --release DIR";
@@ -129,6 +135,8 @@ std::optional<std::string> usage_problem(const Args &args) {
                "not known, say \"--exporter skip --key skip\"";
     if (!live && !args.session && !args.image.empty() && !(args.vcpus && args.vcpu_type))
         return "--image needs --vcpus and --vcpu-type: each vCPU is part of the launch digest";
+    if (args.target.connect && !args.image.empty() && !(args.vcpus && args.vcpu_type))
+        return launch_unknown;
     return std::nullopt;
 }
 
@@ -158,10 +166,18 @@ Result<void> read_session(const std::string &path, Input &input) {
     CVMIN_TRY(y, json_string(key, "y", "session.key.y"));
     CVMIN_TRY(x_bytes, parse_hex_exactly<48>(x, "session.key.x"));
     CVMIN_TRY(y_bytes, parse_hex_exactly<48>(y, "session.key.y"));
-    CVMIN_TRY(type, json_string(json, "vcpu_type", "session.vcpu_type"));
-    CVMIN_TRY(vcpus, json_unsigned(json, "vcpus", "session.vcpus"));
-    if (vcpus == 0 || vcpus > max_vcpus)
-        return fail(Errc::out_of_range, "session.vcpus", vcpus);
+    // null of evidence that came through a relay
+    const auto known = [&](const char *member) { return !json.contains(member) || !json[member].is_null(); };
+    if (known("vcpu_type")) {
+        CVMIN_TRY(type, json_string(json, "vcpu_type", "session.vcpu_type"));
+        input.vcpu_type = type;
+    }
+    if (known("vcpus")) {
+        CVMIN_TRY(vcpus, json_unsigned(json, "vcpus", "session.vcpus"));
+        if (vcpus == 0 || vcpus > max_vcpus)
+            return fail(Errc::out_of_range, "session.vcpus", vcpus);
+        input.vcpus = static_cast<unsigned>(vcpus);
+    }
     if (json.contains("pcrs") && !json["pcrs"].is_null()) {
         CVMIN_TRY(text_of_pcrs, json_string(json, "pcrs", "session.pcrs"));
         const auto pcrs = parse_pcrs(text_of_pcrs);
@@ -182,8 +198,6 @@ Result<void> read_session(const std::string &path, Input &input) {
     input.wanted.nonce = std::move(nonce_bytes);
     input.wanted.exporter = exporter_bytes;
     input.wanted.peer_key = PublicKey{.x = x_bytes, .y = y_bytes};
-    input.vcpu_type = type;
-    input.vcpus = static_cast<unsigned>(vcpus);
     return {};
 }
 
@@ -232,15 +246,13 @@ Explained<Input> stored(const Args &args) {
 
 Explained<Input> live(const Args &args, const Policy &policy) {
     CVMIN_TRY(pcrs, wanted_pcrs(args.tpm, policy));
-    auto vm = find_vm(args.vm);
+    const auto vm = find_target(args.target);
     if (!vm)
         return std::unexpected(vm.error());
-    if (args.vsock_socket)
-        vm->address = UnixVsock{*args.vsock_socket};
     auto taken = attest_live(*vm, std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s},
                              {.pcrs = pcrs, .activate = true});
     if (!taken)
-        return explain(taken.error(), args.vm);
+        return explain(taken.error(), args.target.name());
     Input input;
     input.wanted = expect_live(*taken);
     input.evidence = std::move(taken->evidence);
@@ -297,6 +309,8 @@ Explained<void> add_references(const Args &args, const Policy &policy, Input &in
     if (!args.image.empty()) {
         const std::string vcpu_type = args.vcpu_type.value_or(input.vcpu_type);
         const unsigned vcpus = args.vcpus.value_or(input.vcpus);
+        if (vcpu_type.empty() || vcpus == 0)
+            return explain(Errc::usage, launch_unknown);
         if (!find_cpu_model(vcpu_type))
             return explain(Errc::usage, "no CPU model " + vcpu_type + "; did you mean " +
                                             std::string{nearest_cpu_model(vcpu_type)} + "?");
@@ -363,7 +377,7 @@ int cmd_verify(int argc, char **argv) {
             command, Exit::usage,
             "wanted one of: --image image.json, --measurement HEX, --signer KEY, --reference FILE, --release DIR, or "
             "launch digests in the policy");
-    auto input = args.report.given() ? alone(args) : args.vm.empty() ? stored(args) : live(args, *policy);
+    auto input = args.report.given() ? alone(args) : args.target.given() ? live(args, *policy) : stored(args);
     if (!input)
         return report_error(command, input.error());
     if (const auto added = add_references(args, *policy, *input); !added)

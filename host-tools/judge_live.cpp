@@ -5,6 +5,7 @@
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "host-tools/reference.hpp"
+#include "host-tools/target_options.hpp"
 
 namespace cvmin {
 
@@ -63,10 +64,13 @@ Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
         return references;
     // The host's word on its vCPUs only chooses among the digests that this image may have.
     const std::string type = args.vcpu_type.value_or(vm.cpu_model);
+    const unsigned vcpus = args.vcpus.value_or(vm.vcpus);
+    if (type.empty() || vcpus == 0)
+        return explain(Errc::usage, launch_unknown);
     if (!find_cpu_model(type))
         return explain(Errc::usage,
                        "no CPU model " + type + "; did you mean " + std::string{nearest_cpu_model(type)} + "?");
-    auto measurement = predict_measurement(args.image, type, args.vcpus.value_or(vm.vcpus));
+    auto measurement = predict_measurement(args.image, type, vcpus);
     if (!measurement)
         return explain(measurement.error(), args.image);
     references.measurement = std::move(*measurement);

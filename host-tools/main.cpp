@@ -24,6 +24,7 @@ static constexpr Command table[] = {
     {"list", "list the CVMs of this user", cmd_list},
     {"describe", "show one CVM: how it was launched, what it runs on", cmd_describe},
     {"console", "print or follow a CVM's console", cmd_console},
+    {"relay", "make a CVM reachable over TCP", cmd_relay},
     {"stop", "stop a CVM and remove its state", cmd_stop},
     {"corim", "show, sign and verify reference values as CoRIM", cmd_corim},
     {"certs", "fetch AMD's certificates and lists, bundle them for offline use", cmd_certs},

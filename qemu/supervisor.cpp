@@ -137,13 +137,15 @@ struct SpClient {
 
 class Supervising {
   public:
-    Supervising(BootPlan plan, VmDirectory directory, UniqueFd channel, UniqueFd signals, Clock::time_point began)
+    Supervising(BootPlan plan, VmDirectory directory, UniqueFd channel, UniqueFd signals, UniqueFd listener,
+                Clock::time_point began)
         : plan_(std::move(plan)), directory_(std::move(directory)), channel_(std::move(channel)),
-          signals_(std::move(signals)), began_(began),
+          signals_(std::move(signals)), listener_(std::move(listener)), began_(began),
           console_(directory_.file(vm_file::console), directory_.file(vm_file::console_before), max_console_part),
           qemu_log_(directory_.file(vm_file::qemu_log), {}, max_log),
           vsock_log_(directory_.file(vm_file::vsock_log), {}, max_log),
-          vtpm_log_(directory_.file(vm_file::vtpm_log), {}, max_log) {}
+          vtpm_log_(directory_.file(vm_file::vtpm_log), {}, max_log),
+          relay_log_(directory_.file(vm_file::relay_log), {}, max_log) {}
 
     void run() {
         auto launched = launch();
@@ -240,6 +242,8 @@ class Supervising {
                           {"id_block", id_block_json()},
                           {"hash_page", plan_.hash_page_choice},
                           {"hash_page_fits", plan_.hash_page_fits}};
+        const auto listens_on = listener_ ? local_endpoint(listener_.get()) : fail(Errc::missing, "listener");
+        json["listens_on"] = listens_on ? Json(to_string(*listens_on)) : Json(nullptr);
         json["console"] = directory_.file(vm_file::console).native();
         json["qemu"] = {{"version", to_string(plan_.qemu)},
                         {"pid", qemu_.pid()},
@@ -298,8 +302,29 @@ class Supervising {
                 !running)
                 return qmp_failure("cont", running.error());
         }
+        if (listener_)
+            if (auto ready = start_relay(); !ready)
+                return ready;
         reached(launch_stage::started);
         return write_json();
+    }
+
+    // A process of its own: what talks to the network has no part in the keys and files that are here.
+    Explained<void> start_relay() {
+        auto log = relay_log_.open();
+        if (!log)
+            return std::unexpected(log.error());
+        std::vector<std::string> argv{"/proc/self/exe", "relay", "--inherited"};
+        if (emulated())
+            argv.insert(argv.end(), {"--vsock-socket", directory_.file(vm_file::vsock_socket).native()});
+        else
+            argv.insert(argv.end(), {"--vsock-cid", std::to_string(plan_.machine.guest_cid)});
+        auto child = Child::start(argv, {.in = listener_.get(), .out = *log, .err = *log});
+        relay_log_.child_started();
+        if (!child)
+            return explain(child.error(), "cvmin relay");
+        relay_ = std::move(*child);
+        return {};
     }
 
     Explained<void> start_vsock_device() {
@@ -589,7 +614,7 @@ class Supervising {
     }
 
     void take_logs() {
-        for (Log *log : {&console_, &qemu_log_, &vsock_log_, &vtpm_log_})
+        for (Log *log : {&console_, &qemu_log_, &vsock_log_, &vtpm_log_, &relay_log_})
             if (log->fd() >= 0)
                 log->take();
     }
@@ -609,7 +634,8 @@ class Supervising {
             const std::size_t vtpm = add(vtpm_.pidfd());
             const std::size_t qmp = add(qmp_->fd());
             const std::size_t listener = add(sp_listener_.get());
-            for (const Log *log : {&console_, &qemu_log_, &vsock_log_, &vtpm_log_})
+            const std::size_t relay = add(relay_.pidfd());
+            for (const Log *log : {&console_, &qemu_log_, &vsock_log_, &vtpm_log_, &relay_log_})
                 add(log->fd());
             const std::size_t first_client = waiting.size();
             for (const SpClient &client : sp_clients_)
@@ -633,6 +659,8 @@ class Supervising {
                              vm_file::vsock_log);
             if (waiting[vtpm].revents != 0)
                 return ended("swtpm", vtpm_.wait(milliseconds{0}).value_or(0), vtpm_log_, vm_file::vtpm_log);
+            if (waiting[relay].revents != 0)
+                return ended("cvmin relay", relay_.wait(milliseconds{0}).value_or(0), relay_log_, vm_file::relay_log);
             if (waiting[qmp].revents != 0 && !qmp_->take_events())
                 return ended_or_mute();
             if (qmp_->stopped())
@@ -719,7 +747,7 @@ class Supervising {
             }
             stop_draining(qemu_);
         }
-        for (Child *child : {&vsock_, &vtpm_})
+        for (Child *child : {&relay_, &vsock_, &vtpm_})
             if (child->pid() > 0)
                 stop_draining(*child);
         take_logs();
@@ -744,18 +772,19 @@ class Supervising {
     BootPlan plan_;
     VmDirectory directory_;
     UniqueFd channel_, signals_;
+    UniqueFd listener_; // TCP; relayed to the agent
     Clock::time_point began_;
     std::string started_at_;
     bool running_ = false, stopping_ = false, kvm_failed_ = false;
     Json times_ = Json::object();
     Json agent_;
-    Log console_, qemu_log_, vsock_log_, vtpm_log_;
+    Log console_, qemu_log_, vsock_log_, vtpm_log_, relay_log_;
     UniqueFd vtpm_lock_; // of a state that is kept
     std::optional<EmulatedSp> sp_;
     std::optional<Sha384Digest> measured_;
     UniqueFd sp_listener_;
     std::deque<SpClient> sp_clients_;
-    Child vsock_, vtpm_, qemu_; // QEMU goes first, being destroyed in reverse order
+    Child relay_, vsock_, vtpm_, qemu_; // QEMU goes first, being destroyed in reverse order
     std::optional<Qmp> qmp_;
 };
 
@@ -764,6 +793,8 @@ void close_all_but(std::vector<int> kept) {
     std::ranges::sort(kept);
     unsigned from = STDERR_FILENO + 1;
     for (int fd : kept) {
+        if (fd < 0)
+            continue;
         if (static_cast<unsigned>(fd) > from)
             ::close_range(from, static_cast<unsigned>(fd) - 1, 0);
         from = static_cast<unsigned>(fd) + 1;
@@ -773,7 +804,8 @@ void close_all_but(std::vector<int> kept) {
 
 } // namespace
 
-Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &directory, Clock::time_point began) {
+Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &directory, Clock::time_point began,
+                                             int listener) {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return errno_failure("socketpair");
@@ -794,7 +826,7 @@ Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &
         ::_exit(1);
     for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
         ::dup2(null, fd);
-    close_all_but({theirs.get(), directory.lock_fd()});
+    close_all_but({theirs.get(), directory.lock_fd(), listener});
     sigset_t handled;
     sigemptyset(&handled);
     for (int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT})
@@ -804,7 +836,8 @@ Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &
     ::signal(SIGCHLD, SIG_DFL);
     UniqueFd signals{::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK)};
     {
-        Supervising supervising{plan, std::move(directory), std::move(theirs), std::move(signals), began};
+        Supervising supervising{plan, std::move(directory), std::move(theirs), std::move(signals), UniqueFd{listener},
+                                began};
         supervising.run();
     }
     ::_exit(0);

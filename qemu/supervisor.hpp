@@ -40,8 +40,9 @@ struct SupervisorHandle {
     UniqueFd channel;
 };
 // Forks. The directory's lock goes to the supervisor; the caller lets go of its own. `began`: when boot was asked for.
+// `listener` (-1: none) is a listening TCP socket that is relayed to the agent for as long as the VM lives.
 Explained<SupervisorHandle> start_supervisor(const BootPlan &plan, VmDirectory &directory,
-                                             std::chrono::steady_clock::time_point began);
+                                             std::chrono::steady_clock::time_point began, int listener);
 
 // The last lines of a log, printable, without QEMU's warnings about CPU features; empty when there is nothing.
 std::string log_tail(const std::filesystem::path &file, std::size_t lines);

@@ -59,6 +59,7 @@ inline constexpr const char *console_before = "console.log.1";
 inline constexpr const char *qemu_log = "qemu.log";
 inline constexpr const char *vsock_log = "vsock.log";
 inline constexpr const char *vtpm_log = "vtpm.log";
+inline constexpr const char *relay_log = "relay.log";
 inline constexpr const char *hash_page = "hash-page.bin";
 inline constexpr const char *qmp_socket = "qmp";
 inline constexpr const char *vtpm_socket = "vtpm-ctl";   // swtpm <-> QEMU

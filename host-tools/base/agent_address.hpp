@@ -1,5 +1,7 @@
-// Where a CVM's agent can be reached from the host.
+// Where a CVM's agent can be reached.
 #pragma once
+
+#include "host-tools/base/tcp.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +15,6 @@ struct UnixVsock { // vhost-device-vsock's Unix socket: "CONNECT <port>\n" is an
 struct KernelVsock { // AF_VSOCK through /dev/vhost-vsock
     std::uint32_t cid;
 };
-using AgentAddress = std::variant<UnixVsock, KernelVsock>;
+using AgentAddress = std::variant<UnixVsock, KernelVsock, TcpEndpoint>; // TCP: a relay before the CVM's host
 
 } // namespace cvmin

@@ -15,6 +15,9 @@
 #include <cstring>
 #include <thread>
 
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -121,6 +124,30 @@ Result<UniqueFd> try_kernel(const KernelVsock &target, std::uint32_t port, Deadl
     return try_connect(AF_VSOCK, reinterpret_cast<const sockaddr *>(&address), sizeof address, deadline);
 }
 
+Result<UniqueFd> try_tcp(const TcpEndpoint &target, Deadline deadline) {
+    const auto addresses = Addresses::resolve(target, false);
+    if (!addresses)
+        return fail(addresses.error().code, "agent.host");
+    Result<UniqueFd> last = fail(Errc::unreachable, "agent.host");
+    for (const addrinfo *at = addresses->first(); at != nullptr; at = at->ai_next) {
+        last = try_connect(at->ai_family, at->ai_addr, at->ai_addrlen, deadline);
+        if (last) {
+            const int on = 1; // requests are small, and each waits for its answer
+            ::setsockopt(last->get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            break;
+        }
+    }
+    return last;
+}
+
+Result<UniqueFd> try_address(const AgentAddress &address, std::uint32_t port, Deadline deadline) {
+    if (const auto *device = std::get_if<UnixVsock>(&address))
+        return try_unix(*device, port, deadline);
+    if (const auto *guest = std::get_if<KernelVsock>(&address))
+        return try_kernel(*guest, port, deadline);
+    return try_tcp(std::get<TcpEndpoint>(address), deadline);
+}
+
 int random_bytes(void *, unsigned char *out, std::size_t size) {
     while (size != 0) {
         const ssize_t got = ::getrandom(out, size, 0);
@@ -139,9 +166,7 @@ int random_bytes(void *, unsigned char *out, std::size_t size) {
 Result<UniqueFd> connect_agent(const AgentAddress &address, std::uint32_t port, Deadline deadline) {
     milliseconds back_off = first_back_off;
     for (;;) {
-        auto fd = std::holds_alternative<UnixVsock>(address)
-                      ? try_unix(std::get<UnixVsock>(address), port, deadline)
-                      : try_kernel(std::get<KernelVsock>(address), port, deadline);
+        auto fd = try_address(address, port, deadline);
         if (fd || fd.error().code != Errc::refused)
             return fd;
         if (steady_clock::now() + back_off >= deadline)

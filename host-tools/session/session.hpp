@@ -14,8 +14,10 @@ namespace cvmin {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
-// Retries with back-off until the guest's port answers or the deadline is over. unreachable: no such socket (at once),
-// or nobody listened in the guest until the deadline (not booted); timed_out: no answer at all. An attempt under way is
+// Retries with back-off until the guest's port answers or the deadline is over. unreachable: no such socket or host, or
+// nobody listens on it (at once), or nobody listened in the guest until the deadline (not booted); timed_out: no answer
+// at all. A relay (TCP) takes connections whether the guest is there or not, and leads to the port that it was made
+// for. An attempt under way is
 // awaited up to half a second beyond the deadline: the vsock device may not survive a client that gives up.
 Result<UniqueFd> connect_agent(const AgentAddress &address, std::uint32_t port, Deadline deadline);
 

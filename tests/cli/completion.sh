@@ -39,6 +39,9 @@ expect eventlog show ev
 expect quote show q
 expect --html show --ht
 expect --follow events --fo
+expect --listen boot --li
+expect --connect verify --con
+expect relay rel
 expect --html verify --ht
 expect --html send --ht
 expect --reference send --refe
