@@ -56,6 +56,7 @@ inline std::unique_ptr<LoadedImage> small_image() {
     manifest.inputs.push_back(input("tree", "agent-min common", std::string(64, '9')));
     image->audit = ImageAudit{.options = {},
                               .parameters = {},
+                              .hardening = {},
                               .sources = {{"linux-source", "6", "kernel", "GPL-2.0-only WITH Linux-syscall-note"},
                                           {"ovmf", "1:1+2~3", "firmware", "BSD-2-Clause-Patent AND MIT"},
                                           {"mbedtls", "3-1", "agent", "Apache-2.0 OR GPL-2.0-or-later"},
