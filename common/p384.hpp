@@ -38,7 +38,7 @@ class P384PrivateKey {
     // SEC 1 or PKCS#8, DER, or PEM where mbedTLS is built with it; not encrypted. malformed: not a private key;
     // unsupported: on another curve, or of another kind.
     Result<void> parse(ByteView text, RandomSource random, void *context, std::string_view where);
-    Result<PublicKey> public_key() const; // of a key that was parsed
+    Result<PublicKey> public_key() const;          // of a key that was parsed
     mbedtls_pk_context &context() { return key_; } // for TLS, which signs by itself
     // `random` may be rfc6979_nonce. crypto: the library or its randomness failed; unsupported.
     Result<P384Signature> sign(const Sha384Digest &digest, RandomSource random, void *context) const;

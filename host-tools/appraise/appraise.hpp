@@ -172,7 +172,7 @@ struct Expectations {
     // itself, or signer_vouches.
     std::vector<Sha384Digest> measurements;
     bool signer_vouches = false; // policy.signer may have signed whatever was launched, where no digest is wanted here
-    std::string measurement_source;    // for people: "image.json, EPYC-v4, 1 vCPU"
+    std::string measurement_source; // for people: "image.json, EPYC-v4, 1 vCPU"
     // Digest of the manifest of the computation that is meant. Wanted in the claims, and in HOST_DATA unless the policy
     // wants zeros there, which says that a CVM may have been launched for no manifest and given one later.
     std::optional<Sha256Digest> manifest;
