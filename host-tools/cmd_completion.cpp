@@ -27,18 +27,23 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "list inspect hardening diff" -- "$current")
         return
     fi
+    if [ "$command" = release ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W check -- "$current"; compgen -d -- "$current")
+        return
+    fi
     if [ "$command" = show ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" show --help 2>/dev/null | sed -n '/^Kinds:/,/^$/s/^  *\([a-z-]*\) .*/\1/p')" -- "$current")
         return
     fi
     local help=("$command")
     [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != manifest ] && [ "$command" != policy ] || help=("$command" "${COMP_WORDS[2]}")
+    [ "$command" != release ] || [ "${COMP_WORDS[2]}" != check ] || help=(release check)
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "${help[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")
         return
     fi
     case $command in
-    attest | console | describe | events | send | stop)
+    attest | console | describe | events | relay | send | stop)
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" list --names 2>/dev/null)" -- "$current")
         [ ${#COMPREPLY[@]} -eq 0 ] || return
         ;;

@@ -178,8 +178,8 @@ p = json.load(open(sys.argv[1])); p["measurement"] = json.loads(sys.argv[2]); js
 done
 
 # ---- usage (2) --------------------------------------------------------------------------------------------------
-refuses 2 'one of: a file of evidence, --vm NAME, --report FILE' "${base[@]}" --measurement "$good"
-refuses 2 'one of: a file of evidence, --vm NAME, --report FILE' "$evidence" --vm x "${base[@]}" --measurement "$good"
+refuses 2 'one of: a file of evidence, --vm NAME, --connect HOST:PORT, --report FILE' "${base[@]}" --measurement "$good"
+refuses 2 'one of: a file of evidence, --vm NAME, --connect HOST:PORT, --report FILE' "$evidence" --vm x "${base[@]}" --measurement "$good"
 refuses 2 'leave --session' --vm x --nonce "$nonce" "${base[@]}" --measurement "$good"
 refuses 2 'one of: --image image.json, --measurement' "$evidence" --session "$session" "${base[@]}"
 refuses 2 'stored evidence needs' "$evidence" "${base[@]}" --measurement "$good" --nonce "$nonce" --exporter skip
