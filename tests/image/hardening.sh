@@ -47,7 +47,7 @@ refuses() { # TEXT SED-SCRIPT
     one_error "$1"
     [ ! -e "$work/x" ] || broken "an image was built: $1"
 }
-refuses 'config KFENCE is n, and no reason says why not y (kspp)' '/KFENCE +y/s/ *#.*//'
+refuses 'config DEBUG_NOTIFIERS is n, and no reason says why not y (kspp)' '/DEBUG_NOTIFIERS +y/s/ *#.*//'
 refuses 'config BUG is y as recommended, but a reason says why not' '/ BUG +y/s/$/ # old/'
 refuses 'cmdline page_alloc.shuffle is 1, and no reason says why not 0' '/page_alloc/s/ 1 / 0 /'
 refuses 'CFI_KLANG' 's/CFI_CLANG +y/CFI_KLANG n/'
