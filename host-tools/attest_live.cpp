@@ -104,7 +104,7 @@ Result<LiveAttestation> attest_live(Session session, Deadline deadline, const Li
 
 Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const LiveOptions &options) {
     CVMIN_TRY(socket, connect_agent(vm.address, agent_vsock_port, deadline));
-    CVMIN_TRY(session, Session::open(std::move(socket), deadline));
+    CVMIN_TRY(session, Session::open(std::move(socket), deadline, {.party_key = options.party_key}));
     return attest_live(std::move(session), deadline, options);
 }
 

@@ -21,6 +21,7 @@ struct LiveOptions {
     std::optional<request::PcrSelection> pcrs{}; // a quote of these is asked for, and the logs with it
     bool activate = false;                       // where a quote came: see whether its AK is in the TPM of its EK
     std::chrono::milliseconds clock_wait{1000};  // between quotes, while their clock is not safe
+    P384PrivateKey *party_key = nullptr;         // of a connection that is made here: who we are in a computation
 };
 
 struct LiveAttestation {

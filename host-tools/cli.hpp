@@ -51,13 +51,17 @@ int cmd_list(int argc, char **argv);
 int cmd_manifest(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
+int cmd_receipt(int argc, char **argv);
 int cmd_relay(int argc, char **argv);
 int cmd_release(int argc, char **argv);
 int cmd_reproduce(int argc, char **argv);
+int cmd_result(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_sign(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_upload(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 
 } // namespace cvmin

@@ -27,6 +27,10 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "list inspect hardening diff" -- "$current")
         return
     fi
+    if [ "$command" = receipt ] && [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W verify -- "$current")
+        return
+    fi
     if [ "$command" = release ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W check -- "$current"; compgen -d -- "$current")
         return
@@ -36,14 +40,14 @@ static constexpr char script[] = R"bash(_cvmin() {
         return
     fi
     local help=("$command")
-    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != manifest ] && [ "$command" != policy ] || help=("$command" "${COMP_WORDS[2]}")
+    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != manifest ] && [ "$command" != policy ] && [ "$command" != receipt ] || help=("$command" "${COMP_WORDS[2]}")
     [ "$command" != release ] || [ "${COMP_WORDS[2]}" != check ] || help=(release check)
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "${help[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")
         return
     fi
     case $command in
-    attest | console | describe | events | relay | send | stop)
+    attest | console | describe | events | relay | result | send | status | stop | upload)
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" list --names 2>/dev/null)" -- "$current")
         [ ${#COMPREPLY[@]} -eq 0 ] || return
         ;;

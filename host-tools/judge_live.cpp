@@ -136,23 +136,96 @@ Explained<void> check_image(const JudgeArgs &args) {
     return {};
 }
 
+namespace {
+
+// What the references say of this evidence, on top of what its connection says.
+void want_references(Expectations &wanted, References references, const JudgeArgs &args, ByteView evidence) {
+    wanted.policy = std::move(references.policy);
+    want_measurements(wanted, references, args, evidence);
+    wanted.emulated_ark = std::move(references.emulated_ark);
+    wanted.endorsements = std::move(references.endorsements);
+    want_tpm(wanted, std::move(references.tpm));
+    wanted.manifest = references.manifest;
+}
+
+Judgement judge(LiveAttestation live, References references, const JudgeArgs &args, const VmInfo &vm) {
+    Expectations wanted = expect_live(live);
+    want_references(wanted, std::move(references), args, live.evidence);
+    Appraisal appraisal = appraise(live.evidence, wanted);
+    if (!appraisal.accepted && !args.image.empty())
+        explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(vm.cpu_model),
+                                   args.vcpus.value_or(vm.vcpus));
+    return Judgement{.live = std::move(live), .expectations = std::move(wanted), .appraisal = std::move(appraisal)};
+}
+
+// Whether the agent has no manifest yet, and that is all that is wrong.
+bool only_lacks_manifest(const Judgement &judgement) {
+    const auto evidence = parse_evidence(judgement.live.evidence);
+    const auto claims = evidence ? parse_claims(evidence->claims) : std::unexpected(evidence.error());
+    if (!claims || claims->manifest)
+        return false;
+    const Verdict &verdict = judgement.appraisal.verdict;
+    const Check &missing = verdict[CheckId::claims_manifest];
+    return missing.outcome == Outcome::failed && std::ranges::all_of(verdict.checks(), [&](const Check &check) {
+               return &check == &missing || check.outcome == Outcome::passed || check.outcome == Outcome::skipped;
+           });
+}
+
+Explained<void> offer_manifest(Session &session, ByteView manifest, const VmInfo &vm, Deadline deadline) {
+    const auto answer = session.request(request::Manifest{to_bytes(manifest)}, deadline);
+    if (!answer)
+        return explain(answer.error(), vm.name);
+    if (const auto *refusal = std::get_if<response::Failure>(&*answer))
+        return explain(Errc::refused, vm.name + ": the agent does not take the manifest: " +
+                                          std::string{name(refusal->code)} + ": " + refusal->text);
+    const auto *stored = std::get_if<response::Stored>(&*answer);
+    if (stored == nullptr || stored->digest != manifest_digest(manifest))
+        return explain(Errc::mismatch, vm.name + ": the agent took something else for the manifest");
+    return {};
+}
+
+} // namespace
+
 Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadline deadline) {
     CVMIN_TRY(references, read_references(args, vm));
     auto live = attest_live(vm, deadline, {.pcrs = references.pcrs, .activate = true});
     if (!live)
         return explain(live.error(), vm.name);
-    Expectations wanted = expect_live(*live);
-    wanted.policy = std::move(references.policy);
-    want_measurements(wanted, references, args, live->evidence);
-    wanted.emulated_ark = std::move(references.emulated_ark);
-    wanted.endorsements = std::move(references.endorsements);
-    want_tpm(wanted, std::move(references.tpm));
-    wanted.manifest = references.manifest;
-    Appraisal appraisal = appraise(live->evidence, wanted);
+    return judge(std::move(*live), std::move(references), args, vm);
+}
+
+Explained<Judgement> judge_live_as(P384PrivateKey &party, ByteView offered, const JudgeArgs &args, const VmInfo &vm,
+                                   Deadline deadline) {
+    CVMIN_TRY(references, read_references(args, vm));
+    const LiveOptions options{.pcrs = references.pcrs, .activate = true, .party_key = &party};
+    auto live = attest_live(vm, deadline, options);
+    if (!live)
+        return explain(live.error(), vm.name);
+    auto judgement = judge(std::move(*live), references, args, vm);
+    if (judgement.appraisal.accepted || !only_lacks_manifest(judgement))
+        return judgement;
+    CVMIN_CHECK(offer_manifest(judgement.live.session, offered, vm, deadline));
+    live = attest_again(std::move(judgement.live), deadline, options);
+    if (!live)
+        return explain(live.error(), vm.name);
+    return judge(std::move(*live), std::move(references), args, vm);
+}
+
+Explained<StoredJudgement> judge_receipt(const JudgeArgs &args, ByteView evidence, Bytes nonce) {
+    VmInfo nowhere;
+    nowhere.vcpus = 0;
+    CVMIN_TRY(references, read_references(args, nowhere));
+    Expectations wanted;
+    wanted.nonce = std::move(nonce);
+    wanted.exporter = Skip{};
+    wanted.peer_key = Skip{}; // that its key signed the receipt was seen when it was read
+    wanted.activation = Skip{};
+    wanted.now = std::time(nullptr);
+    want_references(wanted, std::move(references), args, evidence);
+    Appraisal appraisal = appraise(evidence, wanted);
     if (!appraisal.accepted && !args.image.empty())
-        explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(vm.cpu_model),
-                                   args.vcpus.value_or(vm.vcpus));
-    return Judgement{.live = std::move(*live), .expectations = std::move(wanted), .appraisal = std::move(appraisal)};
+        explain_failed_measurement(appraisal, args.image, args.vcpu_type.value_or(""), args.vcpus.value_or(0));
+    return StoredJudgement{.expectations = std::move(wanted), .appraisal = std::move(appraisal)};
 }
 
 } // namespace cvmin

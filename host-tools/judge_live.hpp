@@ -42,4 +42,17 @@ struct Judgement {
 // Reads the references, and only then asks the agent. The errors of reading them, and of attest_live().
 Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadline deadline);
 
+// The same for a party of the computation that --manifest names, over a connection by its key. `offered` (encoded) is
+// sent to an agent that has none yet and about which nothing else is wrong; then it is attested and judged again.
+// refused: the agent does not take the manifest.
+Explained<Judgement> judge_live_as(P384PrivateKey &party, ByteView offered, const JudgeArgs &args, const VmInfo &vm,
+                                   Deadline deadline);
+
+struct StoredJudgement {
+    Expectations expectations;
+    Appraisal appraisal;
+};
+// Evidence that answers `nonce` and is about no connection: a receipt's. Of --image --vcpu-type and --vcpus are needed.
+Explained<StoredJudgement> judge_receipt(const JudgeArgs &args, ByteView evidence, Bytes nonce);
+
 } // namespace cvmin

@@ -34,6 +34,10 @@ static constexpr Command table[] = {
     {"show", "print a report, certificate, list, claims, evidence or log", cmd_show},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},
     {"events", "attest and verify a CVM, then print what its agent recorded", cmd_events},
+    {"upload", "attest and verify a CVM, then bring our inputs of a computation", cmd_upload},
+    {"status", "show where a computation stands", cmd_status},
+    {"result", "take the result of a computation, with its receipt", cmd_result},
+    {"receipt", "verify the receipt of a computation, offline", cmd_receipt},
     {"completion", "print a completion script for bash", cmd_completion},
 };
 

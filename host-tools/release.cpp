@@ -25,24 +25,30 @@ static Released digest_of(Session &session, const Request &request, Deadline dea
     return stored->digest;
 }
 
+Explained<void> about_this_connection(Session &session, const Accepted &accepted) {
+    // The verdict is about one key. Whatever a caller mixed up, nothing goes to another one.
+    if (!(accepted.key() == session.peer_key()))
+        return explain(Errc::refused, "the verdict is about another key than the one at the end of this connection");
+    // Nor over another connection than the one that the evidence was given for: the exporter is asked of the session,
+    // so that neither stored evidence nor a value of another connection to the same agent opens this one.
+    if (!accepted.exporter())
+        return explain(Errc::refused, "the verdict is about no connection: its exporter was not checked");
+    const auto exporter = session.exporter(accepted.nonce());
+    if (!exporter)
+        return explain(exporter.error().code, to_string(exporter.error()));
+    if (!equal(*exporter, *accepted.exporter()))
+        return explain(Errc::refused, "the verdict is about another connection than this one");
+    return {};
+}
+
 Released release_secret(Session &session, const Accepted &accepted, const std::string &secret_name, Secret value,
                         Deadline deadline) {
     if (!valid_secret_name(secret_name))
         return failed(Errc::usage, "a secret's name has 1 to 64 characters of a-z, 0-9, '.', '_' and '-'");
     if (value.view().empty() || value.view().size() > max_secret_size)
         return failed(Errc::usage, "a secret has 1 to 65536 bytes");
-    // The verdict is about one key. Whatever a caller mixed up, nothing goes to another one.
-    if (!(accepted.key() == session.peer_key()))
-        return failed(Errc::refused, "the verdict is about another key than the one at the end of this connection");
-    // Nor over another connection than the one that the evidence was given for: the exporter is asked of the session,
-    // so that neither stored evidence nor a value of another connection to the same agent opens this one.
-    if (!accepted.exporter())
-        return failed(Errc::refused, "the verdict is about no connection: its exporter was not checked");
-    const auto exporter = session.exporter(accepted.nonce());
-    if (!exporter)
-        return failed(exporter.error().code, to_string(exporter.error()));
-    if (!equal(*exporter, *accepted.exporter()))
-        return failed(Errc::refused, "the verdict is about another connection than this one");
+    if (const auto ours = about_this_connection(session, accepted); !ours)
+        return failed(ours.error().code, ours.error().text);
 
     const Sha256Digest ours = sha256(value.view());
     Released stored = digest_of(session, request::PutSecret{.name = secret_name, .value = std::move(value)}, deadline);

@@ -4,12 +4,17 @@
 
 #include "common/secret.hpp"
 #include "host-tools/appraise/appraise.hpp"
+#include "host-tools/base/explained.hpp"
 #include "host-tools/session/session.hpp"
 
 #include <expected>
 #include <string>
 
 namespace cvmin {
+
+// Whether what was accepted is the peer of this session, over this very connection: before anything goes over it that
+// is not for everybody. refused: it is not, or was not checked. The errors of Session::exporter.
+Explained<void> about_this_connection(Session &session, const Accepted &accepted);
 
 struct ReleaseFailure {
     Errc code;

@@ -42,6 +42,9 @@ expect --follow events --fo
 expect --listen boot --li
 expect --connect verify --con
 expect relay rel
+expect verify receipt v
+expect --output receipt verify --outp
+expect --party-key upload --pa
 expect --html verify --ht
 expect --html send --ht
 expect --reference send --refe

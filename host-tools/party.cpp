@@ -1,0 +1,236 @@
+#include "host-tools/party.hpp"
+
+#include "host-tools/appraise/verdict.hpp"
+#include "host-tools/cli.hpp"
+#include "host-tools/reference.hpp"
+#include "host-tools/release.hpp"
+
+#include <cerrno>
+#include <cstdio>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace cvmin {
+
+// Pieces under way before their answers are read. Their answers, of some 20 bytes each, fit every socket buffer, so
+// neither side waits for the other; and 1 MiB covers the delay of a link of 100 MB/s and 10 ms.
+static constexpr unsigned pieces_under_way = 16;
+
+void add_party_options(CLI::App &app, PartyArgs &args) {
+    app.add_option("name", args.target.vm, "name of the CVM");
+    add_target_options(app, args.target);
+    app.add_option("--party-key", args.key, "our private key (P-384; PEM or DER), whose public half the manifest names")
+        ->required();
+    add_judge_options(app, args.judge);
+    app.add_option("--timeout", args.timeout_s, "seconds for the evidence, and for each answer after it")
+        ->capture_default_str()
+        ->check(CLI::Range(1u, 3600u));
+    app.add_flag("--json", args.json, "print JSON (schema 1)");
+}
+
+std::optional<std::string> usage_problem(const PartyArgs &args) {
+    if (const auto problem = usage_problem(args.target))
+        return problem;
+    if (!args.judge.manifest)
+        return "--manifest is required: it says who we are and what was agreed";
+    return usage_problem(args.judge);
+}
+
+Explained<void> read_party_files(PartyFiles &files, const PartyArgs &args) {
+    CVMIN_TRY(manifest, load_manifest(*args.judge.manifest));
+    files.manifest = std::move(manifest);
+    CVMIN_CHECK(read_private_key_file(files.key, args.key));
+    const auto ours = files.key.public_key();
+    if (!ours)
+        return explain(ours.error(), args.key);
+    files.party = find_party(files.manifest.manifest, *ours);
+    if (files.party == nullptr)
+        return explain(Errc::mismatch, args.key + ": is the key of no party of " + *args.judge.manifest);
+    return {};
+}
+
+std::expected<Joined, int> join(const char *command, const PartyArgs &args, PartyFiles &files) {
+    const auto vm = find_target(args.target);
+    if (!vm)
+        return std::unexpected(report_error(command, vm.error()));
+    auto judged = judge_live_as(files.key, files.manifest.encoded, args.judge, *vm,
+                                std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s});
+    if (!judged)
+        return std::unexpected(report_error(command, judged.error()));
+    if (!judged->appraisal.accepted) {
+        std::fputs(verdict_table(judged->appraisal, judged->expectations).c_str(), stderr);
+        if (args.json)
+            print_json(verdict_json(judged->appraisal, judged->expectations));
+        return std::unexpected(report_error(command, Exit::rejected,
+                                            args.target.name() + ": the evidence was rejected; nothing was sent"));
+    }
+    if (const auto ours = about_this_connection(judged->live.session, *judged->appraisal.accepted); !ours)
+        return std::unexpected(report_error(command, ours.error()));
+    return Joined{std::move(*judged)};
+}
+
+namespace {
+
+Explained<response::ItemStatus> stored_of(Session &session, const std::string &item, unsigned timeout_s) {
+    CVMIN_TRY(status, ask<response::Status>(session, request::Status{}, timeout_s));
+    for (const response::ItemStatus &known : status.items)
+        if (known.item == item)
+            return known;
+    return explain(Errc::malformed, "the agent does not know the input " + item);
+}
+
+Explained<Bytes> read_at(int file, std::uint64_t offset, std::size_t size) {
+    Bytes out(size);
+    for (std::size_t done = 0; done < size;) {
+        const ssize_t got = ::pread(file, out.data() + done, size - done, static_cast<off_t>(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return explain({Errc::system, "input", static_cast<std::uint64_t>(errno)}, "reading");
+        if (got == 0)
+            return explain(Errc::truncated, "the file became shorter while it was sent");
+        done += static_cast<std::size_t>(got);
+    }
+    return out;
+}
+
+// One answer to a piece that was sent.
+Explained<void> take_answer(Session &session, unsigned timeout_s) {
+    const auto answer = session.receive(std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s});
+    if (!answer)
+        return explain(answer.error(), "the agent");
+    if (const auto *refusal = std::get_if<response::Failure>(&*answer))
+        return explain(Errc::refused, "the agent answered " + std::string{name(refusal->code)} + ": " + refusal->text);
+    if (!std::holds_alternative<response::PutOk>(*answer))
+        return explain(Errc::malformed, "the agent gave another answer than was asked for");
+    return {};
+}
+
+Explained<void> send_from(Session &session, const std::string &item, int file, std::uint64_t offset, std::uint64_t size,
+                          unsigned timeout_s, const MovedBytes &moved) {
+    unsigned under_way = 0;
+    for (;;) {
+        while (under_way == pieces_under_way || (offset == size && under_way != 0)) {
+            CVMIN_CHECK(take_answer(session, timeout_s));
+            --under_way;
+        }
+        if (offset == size)
+            return {};
+        const std::size_t piece = std::min<std::uint64_t>(size - offset, max_put_size);
+        CVMIN_TRY(data, read_at(file, offset, piece));
+        const auto sent = session.send(request::Put{.item = item, .offset = offset, .data = Secret{std::move(data)}},
+                                       std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s});
+        if (!sent)
+            return explain(sent.error(), "the agent");
+        ++under_way;
+        offset += piece;
+        moved(offset, size);
+    }
+}
+
+} // namespace
+
+Explained<void> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
+                       std::uint64_t size, unsigned timeout_s, const MovedBytes &moved) {
+    CVMIN_CHECK(about_this_connection(session, accepted));
+    CVMIN_TRY(stored, stored_of(session, item.name, timeout_s));
+    if (stored.complete)
+        return {};
+    // what a dropped connection left is gone on with; should it be of another file, its digest will not fit
+    bool resumed = stored.received != 0 && stored.received <= size;
+    for (std::uint64_t offset = resumed ? stored.received : 0;; offset = 0, resumed = false) {
+        CVMIN_CHECK(send_from(session, item.name, file, offset, size, timeout_s, moved));
+        const auto ended = ask<response::Stored>(session, request::PutEnd{.item = item.name, .size = size}, timeout_s);
+        if (!ended && resumed && ended.error().code == Errc::refused)
+            continue;
+        if (!ended)
+            return std::unexpected(ended.error());
+        if (ended->digest != item.sha256)
+            return explain(Errc::mismatch, item.name + ": the agent has " + hex(ended->digest) +
+                                               ", and the manifest names " + hex(item.sha256));
+        return {};
+    }
+}
+
+Explained<void> download(Session &session, const std::string &part, std::uint64_t limit, unsigned timeout_s,
+                         const std::function<Explained<void>(ByteView)> &take) {
+    std::uint64_t offset = 0;
+    for (;;) {
+        CVMIN_TRY(piece, ask<response::Data>(session, request::Get{.name = part, .offset = offset}, timeout_s));
+        if (piece.total > limit)
+            return explain(Errc::too_large, part + ": " + std::to_string(piece.total) + " bytes, where " +
+                                                std::to_string(limit) + " are the most");
+        if (piece.data.size() > piece.total - std::min(offset, piece.total))
+            return explain(Errc::malformed, part + ": more bytes than the agent says there are");
+        CVMIN_CHECK(take(piece.data));
+        offset += piece.data.size();
+        if (offset == piece.total)
+            return {};
+        if (piece.data.empty())
+            return explain(Errc::truncated, part + ": ends before the size that the agent named");
+    }
+}
+
+std::string exit_text(std::uint64_t wait_status) {
+    const int status = static_cast<int>(wait_status);
+    if (WIFEXITED(status))
+        return "exit status " + std::to_string(WEXITSTATUS(status));
+    return "signal " + std::to_string(WTERMSIG(status));
+}
+
+Json status_json(const response::Status &status) {
+    Json items = Json::array();
+    for (const response::ItemStatus &item : status.items)
+        items.push_back({{"item", item.item}, {"received", item.received}, {"complete", item.complete}});
+    Json outputs(nullptr);
+    if (status.outputs) {
+        outputs = Json::array();
+        for (const response::OutputFile &file : *status.outputs)
+            outputs.push_back({{"name", file.name}, {"size", file.size}, {"sha256", hex(file.sha256)}});
+    }
+    return {{"schema", 1},
+            {"state", name(status.state)},
+            {"items", std::move(items)},
+            {"reason", status.reason ? Json(*status.reason) : Json(nullptr)},
+            {"wait_status", status.wait_status ? Json(*status.wait_status) : Json(nullptr)},
+            {"outputs", std::move(outputs)}};
+}
+
+std::string status_text(const response::Status &status) {
+    std::string text = "state  " + std::string{name(status.state)} +
+                       (status.reason ? ": " + *status.reason : std::string{}) +
+                       (status.wait_status ? " (" + exit_text(*status.wait_status) + ")" : std::string{}) + "\n";
+    for (const response::ItemStatus &item : status.items)
+        text += "input  " + item.item + "  " + std::to_string(item.received) + " bytes" +
+                (item.complete ? ", complete" : "") + "\n";
+    if (status.outputs)
+        for (const response::OutputFile &file : *status.outputs)
+            text +=
+                "output " + file.name + "  " + std::to_string(file.size) + " bytes, sha256 " + hex(file.sha256) + "\n";
+    return text;
+}
+
+Explained<void> check_receipt(const ReceiptBody &body, const ManifestFile &manifest) {
+    const auto differs = [](const std::string &member, ByteView found, ByteView wanted) {
+        return explain(Errc::mismatch, "receipt: " + member + ": found " + hex(found) + ", wanted " + hex(wanted));
+    };
+    if (body.manifest != manifest.digest)
+        return differs("manifest", body.manifest, manifest.digest);
+    if (body.program != manifest.manifest.algorithm.sha256)
+        return differs("program", body.program, manifest.manifest.algorithm.sha256);
+    if (body.datasets.size() != manifest.manifest.datasets.size())
+        return explain(Errc::mismatch, "receipt: found " + std::to_string(body.datasets.size()) + " datasets, wanted " +
+                                           std::to_string(manifest.manifest.datasets.size()));
+    for (std::size_t i = 0; i < body.datasets.size(); ++i) { // both by name
+        const Dataset &wanted = manifest.manifest.datasets[i];
+        if (body.datasets[i].name != wanted.name)
+            return explain(Errc::mismatch,
+                           "receipt: found the dataset " + body.datasets[i].name + ", wanted " + wanted.name);
+        if (body.datasets[i].sha256 != wanted.sha256)
+            return differs("data/" + wanted.name, body.datasets[i].sha256, wanted.sha256);
+    }
+    return {};
+}
+
+} // namespace cvmin
