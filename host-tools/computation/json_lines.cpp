@@ -3,6 +3,7 @@
 #include "host-tools/base/json.hpp"
 #include "host-tools/base/text.hpp"
 
+#include <memory>
 #include <set>
 
 namespace cvmin {
@@ -140,7 +141,8 @@ JsonLines json_lines(ByteView bytes) {
     const std::string_view text = as_text(bytes);
     std::size_t read = 0;
     Handler handler(text, &read, out);
-    Json::sax_parse(Counting{text.data(), &read}, Counting{text.data() + text.size(), &read}, &handler);
+    Json::sax_parse(Counting{std::to_address(text.begin()), &read}, Counting{std::to_address(text.end()), &read},
+                    &handler);
     return out;
 }
 

@@ -104,13 +104,14 @@ Explained<void> check_reference_json(const LoadedImage &image, std::span<const R
     for (std::size_t i = 0; i < values.size(); ++i) {
         ByteArray<4> signature{};
         store_be(signature, values[i].signature);
-        const std::string wanted = "0x" + hex(signature);
+        std::string wanted = "0x";
+        wanted += hex(signature);
         Json digests = Json::array();
         for (const Sha384Digest &digest : values[i].digests)
             digests.push_back(hex(digest));
         if (!models[i].is_object() || models[i].value("signature", Json()) != Json(wanted) ||
             models[i].value("launch_digests", Json()) != digests)
-            return refused(file, other + "CPU signature " + wanted);
+            return refused(file, std::string{other}.append("CPU signature ").append(wanted));
     }
     return {};
 }
