@@ -48,7 +48,11 @@ class LicenceReader {
         ++at_;
         return true;
     }
-    bool id() { return at_ < tokens_.size() && is_id(tokens_[at_++]); }
+    bool id() {
+        if (at_ == tokens_.size())
+            return false;
+        return is_id(tokens_[at_++]);
+    }
     bool simple(int depth) {
         if (take("("))
             return depth < max_depth && alternatives(depth + 1) && take(")");
