@@ -4,9 +4,12 @@
 # shellcheck source=tests/image/lib.sh
 . "$CVMIN_SRC/tests/image/lib.sh"
 export CVMIN_QUIET=1
-full=
+export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state
+mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
+mnt=$work/full
 on_exit() {
-    [ -z "$full" ] || umount "$full" 2>/dev/null || true
+    tmpfs off 2>/dev/null || true
+    "$CVMIN" stop --all >/dev/null 2>&1 || true
     rm -rf -- "$work"
 }
 
@@ -240,17 +243,30 @@ expect 0 "${plain[@]}" --id-blocks "$work/before/id-blocks.json" --out "$work/wi
 refuses 3 "id-blocks.json: has a block for" "${plain[@]}" --id-blocks "$work/foreign/id-blocks.json"
 
 # a full disk, and an interrupt: nothing is left
-if full=$(mktemp -d "$work/full-XXXXXX") && mount -t tmpfs -o size=9m tmpfs "$full" 2>/dev/null; then
-    expect 4 "${plain[@]}" --out "$full/x"
-    [ -z "$(ls -A "$full")" ] || broken "left on a full disk: $(ls -A "$full")"
-    umount "$full"
-else
-    echo "note: no tmpfs can be mounted here; a full disk was not tried"
-fi
-full=
+mkdir "$mnt"
+tmpfs 9m
+expect 4 "${plain[@]}" --out "$mnt/x"
+[ -z "$(ls -A "$mnt")" ] || broken "left on a full disk: $(ls -A "$mnt")"
+tmpfs off
 
 # ---- it is an image like another ------------------------------------------------------------------------------------
 expect 0 "$CVMIN" image diff "$image" "$work/a"
+
+# ---- evidence held against it: a CVM of its image, and one of the same image with another command line ---------------
+echo secret >"$work/secret"
+"$CVMIN" boot --image "$work/a/image.json" --name released >/dev/null || broken "the release does not boot"
+"$CVMIN" boot --image "$work/a/image.json" --name altered --append "console=ttynull quiet" >/dev/null || broken "boot with another command line"
+against=(--policy "$CVMIN_SRC/policies/emulated.json" --trust-emulated "$XDG_STATE_HOME/cvmin/emulated-sp/ark.der" --release "$work/a" --publisher)
+expect 0 "$CVMIN" verify --vm released "${against[@]}" "$publisher"
+expect 1 "$CVMIN" verify --vm altered "${against[@]}" "$publisher" --json
+python3 -c 'import json, sys
+failed = [c["check"] for c in json.load(open(sys.argv[1]))["checks"] if c["outcome"] == "failed"]
+sys.exit(failed != ["snp.measurement"] and "refused by %s" % failed)' "$work/stdout" || broken "the altered CVM"
+expect 3 "$CVMIN" verify --vm released "${against[@]}" "$work/stranger.pem.pub.pem"
+expect 0 "$CVMIN" send released "${against[@]}" "$publisher" --secret-name key --file "$work/secret"
+expect 1 "$CVMIN" send altered "${against[@]}" "$publisher" --secret-name key --file "$work/secret"
+
+# ---- and its commit is what it is rebuilt from ------------------------------------------------------------------------
 echo '# a comment' >>"$tree/image/cmdline"
 expect 3 "$CVMIN" reproduce "$work/a" --source "$tree"
 one_error "is not the work tree that the image was built from"
