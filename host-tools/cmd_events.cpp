@@ -1,7 +1,6 @@
 // cvmin events: what the agent of a running CVM recorded, out of evidence that was appraised; and what it goes on to
 // record, over the same connection.
 #include "common/runtime_log.hpp"
-#include "host-tools/appraise/verdict.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/judge_live.hpp"
 #include "host-tools/present/runtime_log.hpp"
@@ -47,13 +46,9 @@ std::expected<Attested, int> attest(const Args &args, const VmInfo &vm) {
     auto judged = judge_live(args.judge, vm, deadline_of(args));
     if (!judged)
         return std::unexpected(report_error(command, judged.error()));
-    if (!judged->appraisal.accepted) {
-        std::fputs(verdict_table(judged->appraisal, judged->expectations).c_str(), stderr);
-        if (args.json)
-            print_json(verdict_json(judged->appraisal, judged->expectations));
+    if (!judged->appraisal.accepted)
         return std::unexpected(
-            report_error(command, Exit::rejected, args.target.name() + ": the evidence was rejected"));
-    }
+            report_rejection(command, *judged, args.json, args.target.name() + ": the evidence was rejected"));
     return Attested{.live = std::move(judged->live), .emulated = judged->appraisal.accepted->emulated()};
 }
 

@@ -30,17 +30,9 @@ Explained<response::OutputFile> hashed(const std::filesystem::path &path) {
     const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
     if (!fd)
         return explain({Errc::system, "output", static_cast<std::uint64_t>(errno)}, path.string());
-    Sha256Stream stream;
-    Bytes chunk(1u << 20);
-    for (ssize_t got; (got = ::read(fd.get(), chunk.data(), chunk.size())) != 0;) {
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return explain({Errc::system, "output", static_cast<std::uint64_t>(errno)}, path.string());
-        stream.update(ByteView{chunk}.first(static_cast<std::size_t>(got)));
-        file.size += static_cast<std::uint64_t>(got);
-    }
-    file.sha256 = stream.finish();
+    CVMIN_TRY(found, hash_file(fd.get(), path.string()));
+    file.size = found.size;
+    file.sha256 = found.sha256;
     return file;
 }
 

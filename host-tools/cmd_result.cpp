@@ -25,18 +25,13 @@ struct Args {
     bool wait = false, keep = false;
 };
 
-struct Fetched {
-    std::uint64_t size = 0;
-    Sha256Digest sha256{};
-};
-
 // A part of the result into a new file.
-Explained<Fetched> fetch(Session &session, const std::string &part, std::uint64_t limit,
-                         const std::filesystem::path &path, unsigned timeout_s) {
+Explained<HashedFile> fetch(Session &session, const std::string &part, std::uint64_t limit,
+                            const std::filesystem::path &path, unsigned timeout_s) {
     const UniqueFd file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (!file)
         return explain({Errc::system, "output", static_cast<std::uint64_t>(errno)}, path.string());
-    Fetched fetched;
+    HashedFile fetched;
     Sha256Stream stream;
     CVMIN_CHECK(download(session, part, limit, timeout_s, [&](ByteView piece) -> Explained<void> {
         if (const auto written = write_all(file.get(), piece); !written)

@@ -1,5 +1,4 @@
 // cvmin send: takes evidence, appraises it, and only then sends a secret, all over one connection.
-#include "host-tools/appraise/verdict.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/judge_live.hpp"
 #include "host-tools/release.hpp"
@@ -119,11 +118,8 @@ int cmd_send(int argc, char **argv) {
     if (!appraisal.accepted) {
         if (!recorded)
             report_error(command, recorded.error());
-        std::fputs(verdict_table(appraisal, expectations).c_str(), stderr);
-        if (args.json)
-            print_json(verdict_json(appraisal, expectations));
-        report_error(command, Exit::rejected, args.target.name() + ": the evidence was rejected; nothing was sent");
-        return Exit::rejected;
+        return report_rejection(command, *judged, args.json,
+                                args.target.name() + ": the evidence was rejected; nothing was sent");
     }
 
     const auto digest =

@@ -47,17 +47,9 @@ Explained<Input> open_input(ManifestItem item, const std::string &path, const Pa
         return explain(Errc::out_of_range, path + ": " + std::to_string(input.size) +
                                                " bytes; the manifest allows 1 to " +
                                                std::to_string(input.item.size_limit));
-    Sha256Stream stream;
-    Bytes chunk(1u << 20);
-    for (ssize_t got; (got = ::read(input.file.get(), chunk.data(), chunk.size())) != 0;) {
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return explain({Errc::system, "input", static_cast<std::uint64_t>(errno)}, path);
-        stream.update(ByteView{chunk}.first(static_cast<std::size_t>(got)));
-    }
-    if (const Sha256Digest digest = stream.finish(); digest != input.item.sha256)
-        return explain(Errc::mismatch, path + ": is not " + input.item.name + ": found sha256 " + hex(digest) +
+    CVMIN_TRY(hashed, hash_file(input.file.get(), path));
+    if (hashed.sha256 != input.item.sha256)
+        return explain(Errc::mismatch, path + ": is not " + input.item.name + ": found sha256 " + hex(hashed.sha256) +
                                            ", the manifest wants " + hex(input.item.sha256));
     return input;
 }

@@ -1,11 +1,15 @@
 #include "host-tools/judge_live.hpp"
 
 #include "common/evidence.hpp"
+#include "host-tools/appraise/verdict.hpp"
+#include "host-tools/cli.hpp"
 #include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/measure/measure.hpp"
 #include "host-tools/reference.hpp"
 #include "host-tools/target_options.hpp"
+
+#include <cstdio>
 
 namespace cvmin {
 
@@ -192,6 +196,13 @@ Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadlin
     if (!live)
         return explain(live.error(), vm.name);
     return judge(std::move(*live), std::move(references), args, vm);
+}
+
+int report_rejection(std::string_view command, const Judgement &judgement, bool json, std::string_view text) {
+    std::fputs(verdict_table(judgement.appraisal, judgement.expectations).c_str(), stderr);
+    if (json)
+        print_json(verdict_json(judgement.appraisal, judgement.expectations));
+    return report_error(command, Exit::rejected, text);
 }
 
 Explained<Judgement> judge_live_as(P384PrivateKey &party, ByteView offered, const JudgeArgs &args, const VmInfo &vm,

@@ -42,6 +42,9 @@ struct Judgement {
 // Reads the references, and only then asks the agent. The errors of reading them, and of attest_live().
 Explained<Judgement> judge_live(const JudgeArgs &args, const VmInfo &vm, Deadline deadline);
 
+// The verdict on standard error, with `json` on standard output too, and the error line with `text`. Exit::rejected.
+int report_rejection(std::string_view command, const Judgement &judgement, bool json, std::string_view text);
+
 // The same for a party of the computation that --manifest names, over a connection by its key. `offered` (encoded) is
 // sent to an agent that has none yet and about which nothing else is wrong; then it is attested and judged again.
 // refused: the agent does not take the manifest.

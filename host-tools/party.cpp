@@ -1,6 +1,5 @@
 #include "host-tools/party.hpp"
 
-#include "host-tools/appraise/verdict.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/reference.hpp"
 #include "host-tools/release.hpp"
@@ -58,13 +57,9 @@ std::expected<Joined, int> join(const char *command, const PartyArgs &args, Part
                                 std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s});
     if (!judged)
         return std::unexpected(report_error(command, judged.error()));
-    if (!judged->appraisal.accepted) {
-        std::fputs(verdict_table(judged->appraisal, judged->expectations).c_str(), stderr);
-        if (args.json)
-            print_json(verdict_json(judged->appraisal, judged->expectations));
-        return std::unexpected(report_error(command, Exit::rejected,
-                                            args.target.name() + ": the evidence was rejected; nothing was sent"));
-    }
+    if (!judged->appraisal.accepted)
+        return std::unexpected(report_rejection(command, *judged, args.json,
+                                                args.target.name() + ": the evidence was rejected; nothing was sent"));
     if (const auto ours = about_this_connection(judged->live.session, *judged->appraisal.accepted); !ours)
         return std::unexpected(report_error(command, ours.error()));
     return Joined{std::move(*judged)};
@@ -209,6 +204,22 @@ std::string status_text(const response::Status &status) {
             text +=
                 "output " + file.name + "  " + std::to_string(file.size) + " bytes, sha256 " + hex(file.sha256) + "\n";
     return text;
+}
+
+Explained<HashedFile> hash_file(int file, const std::string &path) {
+    HashedFile hashed;
+    Sha256Stream stream;
+    Bytes chunk(1u << 20);
+    for (ssize_t got; (got = ::read(file, chunk.data(), chunk.size())) != 0;) {
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return explain({Errc::system, "input", static_cast<std::uint64_t>(errno)}, path);
+        stream.update(ByteView{chunk}.first(static_cast<std::size_t>(got)));
+        hashed.size += static_cast<std::uint64_t>(got);
+    }
+    hashed.sha256 = stream.finish();
+    return hashed;
 }
 
 Explained<void> check_receipt(const ReceiptBody &body, const ManifestFile &manifest) {

@@ -70,6 +70,13 @@ Json status_json(const response::Status &status);
 std::string status_text(const response::Status &status);
 std::string exit_text(std::uint64_t wait_status); // "exit status 1", "signal 9"
 
+struct HashedFile {
+    std::uint64_t size = 0;
+    Sha256Digest sha256{};
+};
+// The rest of an open file. system.
+Explained<HashedFile> hash_file(int file, const std::string &path);
+
 // What a receipt says is what the manifest asked for. mismatch: the member that is not.
 Explained<void> check_receipt(const ReceiptBody &body, const ManifestFile &manifest);
 
