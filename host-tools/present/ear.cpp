@@ -1,6 +1,7 @@
 #include "host-tools/present/ear.hpp"
 
 #include "host-tools/appraise/verdict.hpp"
+#include "host-tools/base/base64url.hpp"
 #include "host-tools/base/mbed.hpp"
 
 #include <algorithm>
@@ -120,19 +121,11 @@ std::string_view ear_status(const Appraisal &appraisal) {
 
 // ---- claims -------------------------------------------------------------------------------------------------------
 
-static std::string base64url(ByteView bytes) {
-    std::string text = base64(bytes);
-    std::ranges::replace(text, '+', '-');
-    std::ranges::replace(text, '/', '_');
-    text.erase(std::min(text.find('='), text.size()));
-    return text;
-}
-
 Result<Json> ear_claims(const Appraisal &appraisal, const Expectations &expectations, EarProfile profile,
                         std::time_t issued) {
     Bytes nonce = expectations.nonce;
     if (const auto *wanted = std::get_if<ByteArray<64>>(&expectations.report_data);
-        wanted != nullptr && appraisal.verdict.report_only())
+        wanted != nullptr && nonce.empty() && appraisal.verdict.report_only())
         nonce.assign(wanted->begin(), wanted->end());
     if (nonce.empty())
         return fail(Errc::missing, "ear.nonce");
