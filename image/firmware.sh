@@ -15,6 +15,10 @@ umask 022
 # shellcheck source=toolchain/lib.sh
 . "$CVMIN_SRC/toolchain/lib.sh"
 
+readonly PRODUCT=firmware WORK_SPACE='1 GB'
+# shellcheck source=image/work.sh
+. "$CVMIN_SRC/image/work.sh"
+
 readonly PLATFORM=OvmfPkg/AmdSev/AmdSevX64.dsc TOOLS=GCC5 SIZE=4194304 PLACE=/usr/src MODULES=263
 lock=$CVMIN_SRC/toolchain/firmware-sources.lock
 
@@ -113,26 +117,10 @@ case $question in
     ;;
 esac
 
-work='' new='' log='' step_pid='' watch_pid=''
-clean_up() {
-    [ -z "$watch_pid" ] || kill "$watch_pid" 2>/dev/null || true
-    [ -z "$step_pid" ] || { kill -- "-$step_pid" && wait "$step_pid"; } 2>/dev/null || true
-    rm -rf -- "$work" "$new"
-}
-
-# step WHAT COMMAND...: runs it in its own process group, so that an interrupt reaches all of it at once.
-step() {
-    set -m
-    "${@:2}" </dev/null >>"$log" 2>&1 &
-    step_pid=$!
-    set +m
-    local status=0
-    wait "$step_pid" || status=$?
-    step_pid=''
-    [ $status = 0 ] && return
-    [ -z "$watch_pid" ] || kill "$watch_pid" 2>/dev/null || true
-    grep -E 'error( [0-9A-F]+)?:|No rule to make|No space left' "$log" | tail -n 10 >&2 || tail -n 10 "$log" >&2
-    die $E_SYSTEM "building the firmware failed: $1"
+# modules_progress: for show_progress, how far edk2's build is.
+modules_progress() {
+    printf '%s %s %s\n' "$(grep -c '^Building \.\.\. ' "$log")" $MODULES \
+        "$(grep '^Building \.\.\. ' "$log" | tail -n 1 | sed -E 's/.*\/([^/]*)\.inf.*/\1/')"
 }
 
 # build_firmware TARGET: TARGET appears whole or not at all.
@@ -140,17 +128,8 @@ build_firmware() {
     local target=$1 started=$SECONDS patch
     [ -n "$out" ] || [ ! -f "$target/OVMF.fd" ] || return 0
     check_ready
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    mkdir -p "$(dirname "$target")" "${work_base:-${TMPDIR:-/tmp}}"
-    rm -rf -- "$target".new-*
-    new=$target.new-$$
-    work=$(mktemp -d "${work_base:-${TMPDIR:-/tmp}}/cvmin-firmware-XXXXXX")
-    work=$(realpath -- "$work")
-    mkdir -p "$new" "$work/edk2"
-    log=$work/log
-    : >"$log"
+    make_work "${work_base:-${TMPDIR:-/tmp}}" "$target"
+    mkdir "$work/edk2"
 
     note "firmware: unpacking edk2 $version"
     local src=$work/edk2
@@ -161,17 +140,10 @@ build_firmware() {
     done < <(sed -E 's/[[:space:]]*(#.*)?$//; /^$/d' "$src/debian/patches/series")
 
     note "firmware: compiling ($jobs jobs; 2 to 5 minutes on 2 cores)"
-    (
-        trap 'exit 0' TERM
-        while sleep 10 & wait $!; do
-            note "firmware: $(grep -c '^Building \.\.\. ' "$log") of $MODULES modules, $((SECONDS - started)) s," \
-                "now: $(grep '^Building \.\.\. ' "$log" | tail -n 1 | sed -E 's/.*\/([^/]*)\.inf.*/\1/' | cut -c1-50)"
-        done
-    ) </dev/null >/dev/null &
+    show_progress "firmware" modules_progress </dev/null >/dev/null &
     watch_pid=$!
     step compiling "$CVMIN_SRC/toolchain/enter.sh" "$CVMIN_FIRMWARE" bash "$CVMIN_SRC/image/firmware.sh" --inside "$src" -j "$jobs"
-    kill "$watch_pid" 2>/dev/null || true
-    watch_pid=''
+    end_watch
 
     local built=$src/Build/AmdSev/RELEASE_$TOOLS/FV/OVMF.fd
     [ "$(stat -c %s "$built" 2>/dev/null)" = $SIZE ] || die $E_SYSTEM "edk2's build left no OVMF.fd of $SIZE bytes"

@@ -14,6 +14,11 @@ umask 022
 # shellcheck source=toolchain/lib.sh
 . "$CVMIN_SRC/toolchain/lib.sh"
 
+readonly PRODUCT=kernel WORK_SPACE='1.3 GB'
+# shellcheck source=image/work.sh
+. "$CVMIN_SRC/image/work.sh"
+
+readonly OBJECTS=1165 # of this configuration, about: for the estimate of the time that is left
 readonly DEB=linux-source-6.12_6.12.117-1_all.deb TREE=linux-source-6.12
 image=$CVMIN_SRC/image
 fragment=$image/kernel.config
@@ -87,47 +92,17 @@ if [ -n "${key_only:-}" ]; then
 fi
 [ -n "${CVMIN_ROOT:-}" ] || die $E_SYSTEM "the kernel is built inside the toolchain root: run it through ./dev"
 
-work='' new='' log='' make_pid='' watch_pid=''
-clean_up() {
-    [ -z "$watch_pid" ] || kill "$watch_pid" 2>/dev/null || true
-    [ -z "$make_pid" ] || { kill -- "-$make_pid" && wait "$make_pid"; } 2>/dev/null || true
-    rm -rf -- "$work" "$new"
-}
-
-# step WHAT COMMAND...: runs it in its own process group, so that an interrupt reaches all of it at once.
-step() {
-    set -m
-    "${@:2}" </dev/null >>"$log" 2>&1 &
-    make_pid=$!
-    set +m
-    local status=0
-    wait "$make_pid" || status=$?
-    make_pid=''
-    [ $status = 0 ] && return
-    kill "$watch_pid" 2>/dev/null || true
-    grep -E 'error:|No rule to make|No space left' "$log" | tail -n 10 >&2 || tail -n 10 "$log" >&2
-    die $E_SYSTEM "building the kernel failed: $1"
-}
-
 # build TARGET: TARGET appears whole or not at all.
 build() {
     local target=$1 started=$SECONDS
     [ -n "$out" ] || [ ! -f "$target/bzImage" ] || return 0
-    trap clean_up EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
-    mkdir -p "$(dirname "$target")" "${work_base:-${TMPDIR:-/tmp}}"
-    rm -rf -- "$target".new-*
-    new=$target.new-$$
-    work=$(mktemp -d "${work_base:-${TMPDIR:-/tmp}}/cvmin-kernel-XXXXXX")
-    mkdir -p "$new"
-    log=$work/log
-    : >"$log"
+    make_work "${work_base:-${TMPDIR:-/tmp}}" "$target"
 
     note "kernel: unpacking Linux ($DEB)"
-    step unpacking tar -x -C "$work" -f <(dpkg-deb --fsys-tarfile "$deb") "./usr/src/$TREE.tar.xz"
+    # -m: dated now. Make does not like files from the future, which the archive's are when the clock is behind
+    step unpacking tar -xm -C "$work" -f <(dpkg-deb --fsys-tarfile "$deb") "./usr/src/$TREE.tar.xz"
     # other architectures and drivers of no configuration of ours: half of all files
-    step unpacking tar -x -C "$work" -f "$work/usr/src/$TREE.tar.xz" --exclude="$TREE/arch/[!x]*.[chS]" \
+    step unpacking tar -xm -C "$work" -f "$work/usr/src/$TREE.tar.xz" --exclude="$TREE/arch/[!x]*.[chS]" \
         --exclude="$TREE/arch/[!x]*.dts*" --exclude="$TREE/Documentation/*.*" --exclude="$TREE/tools/testing/*" \
         --exclude="$TREE/sound/*.[ch]" --exclude="$TREE/drivers/gpu/*.[ch]" --exclude="$TREE/drivers/net/*/*.[ch]" \
         --exclude="$TREE/drivers/media/*.[ch]"
@@ -153,17 +128,10 @@ build() {
     check_config .config
 
     note "kernel: compiling ($jobs jobs; 5 to 10 minutes on 2 cores)"
-    (
-        trap 'exit 0' TERM
-        while sleep 10 & wait $!; do
-            note "kernel: $(grep -cE '^  (CC|AS|HOSTCC) ' "$log") objects, $((SECONDS - started)) s," \
-                "now:$(tail -n 1 "$log" | cut -c1-60)"
-        done
-    ) </dev/null >/dev/null &
+    show_progress "kernel" kbuild_progress "$log" $OBJECTS </dev/null >/dev/null &
     watch_pid=$!
     step compiling "${make[@]}" -j "$jobs" bzImage
-    kill "$watch_pid" 2>/dev/null || true
-    watch_pid=''
+    end_watch
 
     cp -- arch/x86/boot/bzImage "$new/bzImage"
     cp -- .config "$new/config"
