@@ -12,10 +12,6 @@
 
 namespace cvmin {
 
-// Pieces under way before their answers are read. Their answers, of some 20 bytes each, fit every socket buffer, so
-// neither side waits for the other; and 1 MiB covers the delay of a link of 100 MB/s and 10 ms.
-static constexpr unsigned pieces_under_way = 16;
-
 void add_party_options(CLI::App &app, PartyArgs &args) {
     app.add_option("name", args.target.vm, "name of the CVM");
     add_target_options(app, args.target);
@@ -75,55 +71,6 @@ Explained<response::ItemStatus> stored_of(Session &session, const std::string &i
     return explain(Errc::malformed, "the agent does not know the input " + item);
 }
 
-Explained<Bytes> read_at(int file, std::uint64_t offset, std::size_t size) {
-    Bytes out(size);
-    for (std::size_t done = 0; done < size;) {
-        const ssize_t got = ::pread(file, out.data() + done, size - done, static_cast<off_t>(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return explain({Errc::system, "input", static_cast<std::uint64_t>(errno)}, "reading");
-        if (got == 0)
-            return explain(Errc::truncated, "the file became shorter while it was sent");
-        done += static_cast<std::size_t>(got);
-    }
-    return out;
-}
-
-// One answer to a piece that was sent.
-Explained<void> take_answer(Session &session, unsigned timeout_s) {
-    const auto answer = session.receive(std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s});
-    if (!answer)
-        return explain(answer.error(), "the agent");
-    if (const auto *refusal = std::get_if<response::Failure>(&*answer))
-        return explain(Errc::refused, "the agent answered " + std::string{name(refusal->code)} + ": " + refusal->text);
-    if (!std::holds_alternative<response::PutOk>(*answer))
-        return explain(Errc::malformed, "the agent gave another answer than was asked for");
-    return {};
-}
-
-Explained<void> send_from(Session &session, const std::string &item, int file, std::uint64_t offset, std::uint64_t size,
-                          unsigned timeout_s, const MovedBytes &moved) {
-    unsigned under_way = 0;
-    for (;;) {
-        while (under_way == pieces_under_way || (offset == size && under_way != 0)) {
-            CVMIN_CHECK(take_answer(session, timeout_s));
-            --under_way;
-        }
-        if (offset == size)
-            return {};
-        const std::size_t piece = std::min<std::uint64_t>(size - offset, max_put_size);
-        CVMIN_TRY(data, read_at(file, offset, piece));
-        const auto sent = session.send(request::Put{.item = item, .offset = offset, .data = Secret{std::move(data)}},
-                                       std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s});
-        if (!sent)
-            return explain(sent.error(), "the agent");
-        ++under_way;
-        offset += piece;
-        moved(offset, size);
-    }
-}
-
 } // namespace
 
 Explained<void> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
@@ -135,7 +82,8 @@ Explained<void> upload(Session &session, const Accepted &accepted, const Manifes
     // what a dropped connection left is gone on with; should it be of another file, its digest will not fit
     bool resumed = stored.received != 0 && stored.received <= size;
     for (std::uint64_t offset = resumed ? stored.received : 0;; offset = 0, resumed = false) {
-        CVMIN_CHECK(send_from(session, item.name, file, offset, size, timeout_s, moved));
+        CVMIN_CHECK(
+            send_input(session, {.item = item.name, .file = file, .offset = offset, .size = size}, timeout_s, moved));
         const auto ended = ask<response::Stored>(session, request::PutEnd{.item = item.name, .size = size}, timeout_s);
         if (!ended && resumed && ended.error().code == Errc::refused)
             continue;

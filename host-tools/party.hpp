@@ -6,6 +6,7 @@
 #include "host-tools/appraise/appraise.hpp"
 #include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/judge_live.hpp"
+#include "host-tools/session/send_input.hpp"
 #include "host-tools/target_options.hpp"
 
 #include <functional>
@@ -51,9 +52,6 @@ template <class Answer> Explained<Answer> ask(Session &session, const Request &r
         return explain(Errc::malformed, "the agent gave another answer than was asked for");
     return std::move(*wanted);
 }
-
-// Called now and then with what has been moved of what there is.
-using MovedBytes = std::function<void(std::uint64_t moved, std::uint64_t total)>;
 
 // Sends the open file as this input, from where the agent has it already; what is stored and is not ours is sent anew.
 // Nothing is sent to an agent that `accepted` is not about. mismatch: the agent has something else than the manifest
