@@ -67,8 +67,8 @@ say() { # WHO TEXT...
     shift
     [ $brief = yes ] || printf '   %-9s %s\n' "$who" "$*"
 }
-show() { # WHO FILE: a file's text, indented
-    [ $brief = yes ] || sed 's/^/             /' "$2"
+show() { # FILE: its text, indented
+    [ $brief = yes ] || sed "s/^/             /" "$1"
 }
 broken() {
     printf '%s: FAILED: %s: %s\n' "$example" "$step_name" "$*" >&2
@@ -128,6 +128,77 @@ says() { grep -qF -- "$1" "$out" "$err" || broken "no \"$1\" in: $(cat "$out" "$
 refused() {
     says "$2"
     say "$1" "refused: $(grep -hF -m1 -- "$2" "$out" "$err" | sed 's/^cvmin [a-z]*: error: //' | cut -c1-150)"
+}
+
+# ---- what every play has -------------------------------------------------------------------------------------------------
+
+# builds PARTY SOURCE PROGRAM: in its directory, by the command of README.md
+builds() {
+    as "$1" g++ -std=c++23 -O2 -static -s "$CVMIN_SRC/examples/$example/$2" -o "$3" || broken "$1: the program does not compile"
+}
+sha256_of() { sha256sum "$work/parties/$1" | cut -d' ' -f1; } # PARTY/FILE
+
+# tells PARTY AUTHOR FILE: digest and size of its file, and its public key, to who writes the manifest; that is then in $items
+items=()
+tells() {
+    local item
+    item=sha256:$(sha256_of "$1/$3"):$(stat -c %s "$work/parties/$1/$3")
+    say "$1" "tells the $2 of its file: ${item:0:23}..., ${item##*:} bytes"
+    items+=(--dataset "$3=$item@$1")
+    gives "$1.pem.pub.pem" "$1" "$2"
+}
+
+# agrees PARTY PROGRAM: it has built the program itself, and the manifest is about that
+agrees() {
+    local program
+    program=$(sha256_of "$1/$2")
+    cvmin 0 "$1" manifest check manifest.json
+    says "$program"
+    say "$1" "built the program itself: the manifest names the same sha256"
+    grep -E '^(data|program) ' "$out" >"$work/log/check"
+    show "$work/log/check"
+}
+
+# uploads PARTY ARGS...; result CODE PARTY [ARGS...]; asks PARTY: for the state
+uploads() {
+    local who=$1
+    shift
+    cvmin 0 "$who" upload --connect "$address" --manifest manifest.json --party-key "$who.pem" "$@" "${JUDGE[@]}"
+}
+result() {
+    local wanted=$1 who=$2
+    shift 2
+    cvmin "$wanted" "$who" result --connect "$address" --manifest manifest.json --party-key "$who.pem" --out result "$@" "${JUDGE[@]}"
+}
+asks() {
+    cvmin 0 "$1" status --connect "$address" --manifest manifest.json --party-key "$1.pem" "${JUDGE[@]}"
+    grep -E '^(state|input)' "$out" >"$work/log/status"
+    show "$work/log/status"
+}
+
+# stranger EVE PARTY: has the manifest and a key of its own, and tries it with that, and with a manifest in which its key is PARTY's
+stranger() {
+    cvmin 3 "$1" status --connect "$address" --manifest manifest.json --party-key "$1.pem" "${JUDGE[@]}"
+    refused "$1" "is the key of no party"
+    as "$1" python3 -c 'import json, sys
+manifest = json.load(open("manifest.json"))
+pem = open(sys.argv[1] + ".pem.pub.pem").read().split("\n")
+for party in manifest["parties"]:
+    if party["name"] == sys.argv[2]: party["key"] = "".join(line for line in pem if not line.startswith("-----"))
+json.dump(manifest, open("mine.json", "w"))' "$1" "$2"
+    cvmin 1 "$1" result --connect "$address" --manifest mine.json --party-key "$1.pem" --out stolen "${JUDGE[@]}"
+    refused "$1" "snp.host_data"
+}
+
+# receipt PARTY FILE SED: of its result; and not of one in which SED has changed FILE
+receipt() {
+    cvmin 0 "$1" receipt verify result/receipt.cbor --manifest manifest.json --output result/output "${JUDGE[@]}"
+    say "$1" "accepted: this program made this result of these inputs, in such a CVM"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    as "$1" bash -euc 'mkdir changed; sed "$2" "result/output/$1" >"changed/$1"' changed "$2" "$3"
+    ! cmp -s "$work/parties/$1/"{result/output,changed}/"$2" || broken "nothing was changed"
+    cvmin 1 "$1" receipt verify result/receipt.cbor --manifest manifest.json --output changed "${JUDGE[@]}"
+    refused "$1" "is not what the receipt is about"
 }
 
 # ---- host ------------------------------------------------------------------------------------------------------------

@@ -21,20 +21,32 @@ tidy() { # nothing of an example is left
     [ -z "$(ls "$TMPDIR")" ] || complain "$1: left behind: $(ls "$TMPDIR")"
 }
 
-section "joined statistics, as shown to people"
-"$examples/joined-statistics/run.sh" --keep "$work/joined" >"$work/joined.out" 2>&1 || complain "joined-statistics: $(tail -n 5 "$work/joined.out")"
-grep -qx 'joined-statistics: every step held' "$work/joined.out" || complain "joined-statistics does not say that every step held"
-mkdir "$work"/{in,out}
-cp "$work"/joined/{hospital/hospital.csv,clinic/clinic.csv} "$work/in"
-(cd "$work" && joined/author/join --in in --out out --key patient --left hospital.csv --group treatment --right clinic.csv --value days \
-    --range 0:365 --minimum 10 >/dev/null)
-cmp "$work/out/statistics.csv" "$work/joined/clinic/result/output/statistics.csv" || complain "the CVM's result is another than that of the same program here"
-for side in hospital clinic; do
-    other=$([ $side = hospital ] && echo clinic || echo hospital)
-    [ ! -e "$work/joined/$side/$other.csv" ] || complain "the $side has the file of the $other"
-done
-[ -z "$(find "$work/joined/eve" "$work/joined/author" -name '*.csv')" ] || complain "who has no role for it has data or a result"
-tidy "joined-statistics"
+# example NAME PROGRAM PARTY OUTPUT ARGS...: it holds, and its output is that of the same program here; who has no role has nothing
+example() {
+    local name=$1 program=$2 party=$3 output=$4
+    shift 4
+    "$examples/$name/run.sh" --keep "$work/$name" >"$work/$name.out" 2>&1 || complain "$name: $(tail -n 5 "$work/$name.out")"
+    grep -qx "$name: every step held" "$work/$name.out" || complain "$name does not say that every step held"
+    mkdir "$work/$name/"{in,out}
+    for file in "$work/$name"/*/*.csv; do cp "$file" "$work/$name/in"; done
+    "$work/$name/author/$program" --in "$work/$name/in" --out "$work/$name/out" "$@" >/dev/null || complain "$name: the program fails here"
+    cmp "$work/$name/out/$output" "$work/$name/$party/result/output/$output" || complain "$name: the CVM's result is another than that of the same program here"
+    [ -z "$(find "$work/$name"/{eve,author} -name '*.csv' -o -name "$output")" ] || complain "$name: who has no role for it has data or a result"
+    tidy "$name"
+}
+lacks() { [ ! -e "$work/$1" ] || complain "there is $1"; }
+
+section "joined statistics"
+example joined-statistics join clinic statistics.csv --key patient --left hospital.csv --group treatment --right clinic.csv --value days \
+    --range 0:365 --minimum 10
+lacks joined-statistics/hospital/clinic.csv
+lacks joined-statistics/clinic/hospital.csv
+
+section "model training"
+example model-training train north model.json --label default --feature income --feature debt --feature years --feature late \
+    --data north.csv --data south.csv
+lacks model-training/north/south.csv
+lacks model-training/south/north.csv
 
 section "Ctrl-C in the middle leaves nothing"
 # a background job ignores SIGINT, and bash cannot take that back
