@@ -70,11 +70,16 @@ std::optional<Sha256Digest> Computation::manifest_digest() const {
 
 // ---- who ------------------------------------------------------------------------------------------------------
 
+std::optional<std::size_t> Computation::place_of(const std::optional<PublicKey> &key) const {
+    const cvmin::Party *const party = key && agreement_ != nullptr ? find_party(agreement_->manifest, *key) : nullptr;
+    return party == nullptr ? std::nullopt
+                            : std::optional{static_cast<std::size_t>(party - agreement_->manifest.parties.data())};
+}
+
 // Empty: nobody's key.
 std::string_view Computation::party_of(const Party &from) const {
-    const cvmin::Party *const party =
-        from.key && agreement_ != nullptr ? find_party(agreement_->manifest, *from.key) : nullptr;
-    return party == nullptr ? std::string_view{} : party->name;
+    const auto place = place_of(from.key);
+    return place ? std::string_view{agreement_->manifest.parties[*place].name} : std::string_view{};
 }
 
 // The place of an input that this party may bring, or the refusal.

@@ -76,6 +76,8 @@ class Computation final : public Background {
 
     RunState state() const;
     std::optional<Sha256Digest> manifest_digest() const; // of the one that was accepted
+    // The place of this key among the manifest's parties; nothing: no manifest has been accepted, or nobody's key.
+    std::optional<std::size_t> place_of(const std::optional<PublicKey> &key) const;
 
   private:
     struct Input {

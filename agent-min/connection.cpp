@@ -28,6 +28,7 @@ Result<std::unique_ptr<Connection>> Connection::open(std::uint64_t id, Fd socket
     std::unique_ptr<Connection> connection{new Connection{id, std::move(socket), service}};
     CVMIN_TRY(tls, TlsStream::accept(identity, connection->transport_));
     connection->tls_ = std::move(tls);
+    connection->opened_ms_ = now_ms;
     connection->deadline_ms_ = now_ms + handshake_timeout_ms;
     return connection;
 }

@@ -40,8 +40,10 @@ class Connection final : Channel {
     std::uint64_t deadline_ms() const { return deadline_ms_; } // at which to drop it
     int fd() const { return socket_.fd(); }
     std::uint64_t id() const { return id_; } // grows with every connection
+    std::uint64_t opened_ms() const { return opened_ms_; }
     bool attested() const { return peer_.attested; }
-    bool stop_requested() const { return stop_; } // a stop was answered on it
+    std::optional<std::size_t> party() const { return service_.party(peer_); } // of the computation
+    bool stop_requested() const { return stop_; }                              // a stop was answered on it
 
   private:
     struct Handshaking {};
@@ -71,7 +73,7 @@ class Connection final : Channel {
     Service &service_;
     Peer peer_;
     State state_ = Handshaking{};
-    std::uint64_t deadline_ms_ = 0;
+    std::uint64_t opened_ms_ = 0, deadline_ms_ = 0;
     bool stop_ = false;
 };
 

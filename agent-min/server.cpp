@@ -32,6 +32,7 @@ int Server::wait_time(std::uint64_t now_ms, std::uint64_t limit_ms) const {
     std::uint64_t until = now_ms + std::min<std::uint64_t>(limit_ms, INT_MAX);
     if (background_ != nullptr)
         until = std::min(until, background_->deadline_ms().value_or(until));
+    until = std::min(until, listen_again_ms_.value_or(until));
     for (const Slot &slot : slots_) {
         if (slot.connection == nullptr)
             continue;
@@ -75,6 +76,10 @@ Result<bool> Server::turn(std::uint64_t limit_ms) {
         if (std::exchange(slot.again, false) || now >= slot.connection->deadline_ms())
             step(i, now);
     }
+    if (listen_again_ms_ && *listen_again_ms_ <= clock_.now_ms()) {
+        listen_again_ms_.reset();
+        listen(true); // whoever waits shows in the next turn
+    }
     if (newcomers) // last: a slot that was freed above must not get events meant for its predecessor
         accept_new(clock_.now_ms());
     if (background_ != nullptr &&
@@ -106,29 +111,63 @@ void Server::drop(Slot &slot) {
     slot = Slot{}; // closing the socket takes it out of epoll
 }
 
-// A free slot; or that of whoever has been here longest without taking evidence, so that peers who only sit there lock
-// nobody out. nullptr: all have taken evidence, and keep their place until they go or fall silent.
-Server::Slot *Server::place_for_newcomer() {
-    Slot *oldest = nullptr;
-    for (Slot &slot : slots_) {
-        if (slot.connection == nullptr)
-            return &slot;
-        if (!slot.connection->attested() && (oldest == nullptr || slot.connection->id() < oldest->connection->id()))
-            oldest = &slot;
+void Server::listen(bool on) {
+    epoll_event event{.events = on ? EPOLLIN : 0u, .data = {.u64 = listener_tag}};
+    // should it fail newcomers wait longer, or we are woken for nothing
+    [[maybe_unused]] const int changed = ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &event);
+}
+
+// A free slot; or that of whoever has been here longest: of those without evidence, if they hold the places that are
+// theirs, else of those with it. So nobody locks others out by sitting there or by coming back. A party's newest
+// connections keep their place. nullptr: not now.
+Server::Slot *Server::place_for_newcomer(std::uint64_t now_ms, unsigned &evictions_left) {
+    std::array<std::optional<std::size_t>, max_connections> parties;
+    std::size_t newcomers = 0;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        if (slots_[i].connection == nullptr)
+            return &slots_[i];
+        parties[i] = slots_[i].connection->party();
+        newcomers += !parties[i] && !slots_[i].connection->attested();
     }
-    if (oldest != nullptr)
-        drop(*oldest);
+    if (evictions_left == 0)
+        return nullptr;
+    const auto kept = [&](std::size_t place) {
+        std::size_t newer = 0;
+        for (std::size_t i = 0; i < slots_.size(); ++i)
+            newer += parties[i] == parties[place] && slots_[i].connection->id() > slots_[place].connection->id();
+        return parties[place] && newer < kept_per_party;
+    };
+    Slot *oldest = nullptr; // there is one: not all are kept
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+        const Connection &connection = *slots_[i].connection;
+        const bool newcomer = !parties[i] && !connection.attested();
+        if (newcomer == (newcomers >= newcomer_places) &&
+            (oldest == nullptr || connection.id() < oldest->connection->id()) && !kept(i))
+            oldest = &slots_[i];
+    }
+    if (oldest->connection->opened_ms() + newcomer_time_ms > now_ms)
+        return nullptr;
+    --evictions_left;
+    drop(*oldest);
     return oldest;
 }
 
 void Server::accept_new(std::uint64_t now_ms) {
+    unsigned evictions_left = max_evictions_per_turn;
     for (int i = 0; i < max_accepts_per_turn; ++i) {
+        pollfd queue{listener_.get(), POLLIN, 0};
+        if (::poll(&queue, 1, 0) <= 0)
+            return; // nobody is left: nobody gives way
+        Slot *const place = stopping_ ? nullptr : place_for_newcomer(now_ms, evictions_left);
+        if (place == nullptr && !stopping_) {
+            listen_again_ms_ = now_ms + full_pause_ms;
+            return listen(false);
+        }
         Fd socket{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
         if (!socket)
-            return; // nobody left, or a peer that is gone already
-        Slot *const place = stopping_ ? nullptr : place_for_newcomer();
+            return; // a peer that is gone already
         if (place == nullptr)
-            continue; // accept and close: a clear answer, and the queue does not fill up
+            continue; // accept and close: a clear answer
         const int fd = socket.get();
         auto connection = Connection::open(next_id_++, std::move(socket), identity_, service_, now_ms);
         if (!connection)

@@ -7,6 +7,16 @@
 namespace cvmin::agent {
 
 inline constexpr std::size_t max_connections = 64; // each needs at most 0.6 MiB, of which most only while a reply waits
+// When all are taken, somebody gives way to a newcomer, who may be a party: that shows only after the handshake.
+// A party's newest connections keep their place; those of all parties together leave the places below to newcomers.
+inline constexpr std::size_t kept_per_party = 3;
+// Places that those who have taken evidence cannot keep from those who have not yet.
+inline constexpr std::size_t newcomer_places = 16;
+static_assert(kept_per_party * max_parties + newcomer_places <= max_connections);
+// What a newcomer gets at least: two round trips on any network, and a handshake's computing beside those of others.
+inline constexpr std::uint64_t newcomer_time_ms = 1000;
+inline constexpr unsigned max_evictions_per_turn = 4;
+inline constexpr std::uint64_t full_pause_ms = 50; // newcomers wait in the queue until it is looked at again
 inline constexpr int max_accepts_per_turn = 32;    // so that a flood of connects does not starve those that are in
 
 class Server {
@@ -35,7 +45,8 @@ class Server {
     void accept_new(std::uint64_t now_ms);
     void step(std::size_t index, std::uint64_t now_ms);
     void drop(Slot &slot);
-    Slot *place_for_newcomer();
+    Slot *place_for_newcomer(std::uint64_t now_ms, unsigned &evictions_left);
+    void listen(bool on);
     int wait_time(std::uint64_t now_ms, std::uint64_t limit_ms) const;
 
     Fd epoll_, listener_;
@@ -46,6 +57,7 @@ class Server {
     bool background_ready_ = false;
     std::array<Slot, max_connections> slots_{};
     std::uint64_t next_id_ = 1;
+    std::optional<std::uint64_t> listen_again_ms_; // until then newcomers wait
     bool stopping_ = false;
     bool stopped_ = false;
 };

@@ -143,7 +143,15 @@ Reply Service::on(const request::SecretDigest &digest, Peer &peer) const {
     return known ? reply(response::Stored{*known}) : failure(known.error());
 }
 
+std::optional<std::size_t> Service::party(const Peer &peer) const {
+    return platform_.computation == nullptr ? std::nullopt : platform_.computation->place_of(peer.key);
+}
+
+// Once there is an agreement only its parties may end it: whoever else reaches the port has no say. The host can turn
+// the machine off in any case.
 Reply Service::on(const request::Stop &, Peer &peer) {
+    if (platform_.computation != nullptr && platform_.computation->manifest_digest() && !party(peer))
+        return failure(PeerErrc::not_a_party);
     platform_.log.note(event::Stop{peer.session});
     if (platform_.computation != nullptr)
         platform_.computation->stop();

@@ -56,6 +56,8 @@ class Service {
 
     // One request, without its frame header. Never fails: what goes wrong is a Failure to the peer.
     Reply handle(ByteView message, Peer &peer);
+    // Which party of the computation this is, by its place in the manifest.
+    std::optional<std::size_t> party(const Peer &peer) const;
 
   private:
     Reply on(const request::Hello &, Peer &) const;

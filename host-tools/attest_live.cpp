@@ -103,9 +103,18 @@ Result<LiveAttestation> attest_live(Session session, Deadline deadline, const Li
 }
 
 Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const LiveOptions &options) {
-    CVMIN_TRY(socket, connect_agent(vm.address, agent_vsock_port, deadline));
-    CVMIN_TRY(session, Session::open(std::move(socket), deadline, {.party_key = options.party_key}));
-    return attest_live(std::move(session), deadline, options);
+    auto pause = first_handshake_pause;
+    for (unsigned tried = 1;; ++tried) {
+        CVMIN_TRY(socket, connect_agent(vm.address, agent_vsock_port, deadline));
+        auto session = Session::open(std::move(socket), deadline, {.party_key = options.party_key});
+        if (session)
+            return attest_live(std::move(*session), deadline, options);
+        if (session.error().code != Errc::unreachable || tried == max_handshakes ||
+            std::chrono::steady_clock::now() + pause >= deadline)
+            return std::unexpected(session.error());
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 2, longest_handshake_pause);
+    }
 }
 
 Result<LiveAttestation> attest_again(LiveAttestation before, Deadline deadline, const LiveOptions &options) {

@@ -16,6 +16,11 @@ namespace cvmin {
 // 4 s (TPM 2.0 Part 1, 36.3.2; libtpms saves it every 4096 ms). Such a quote proves less, so it is asked for again.
 inline constexpr unsigned max_clock_waits = 5;
 
+// A connection that ends in the handshake may have given way to others, in a crowd: it is tried again, this often, with
+// pauses that grow from the first to the longest (some 7 s together).
+inline constexpr unsigned max_handshakes = 10;
+inline constexpr std::chrono::milliseconds first_handshake_pause{100}, longest_handshake_pause{1000};
+
 struct LiveOptions {
     std::optional<Bytes> nonce{};                // min_nonce_size..max_nonce_size bytes; by default a fresh one of 32
     std::optional<request::PcrSelection> pcrs{}; // a quote of these is asked for, and the logs with it

@@ -7,8 +7,9 @@
 
 namespace cvmin {
 
-// As many as the agent serves at once (max_connections of agent-min/server.hpp): the next one would be closed there.
-inline constexpr unsigned max_relayed = 64;
+// More than the agent serves at once and lets wait (64 and 128): who gives way to whom is decided there, by who is a
+// party, which shows to nobody in between.
+inline constexpr unsigned max_relayed = 256;
 
 // Serves the listening socket, with a thread for each connection, until `end` (a descriptor; -1: none) becomes
 // readable; connections then last as long as the process. system: the socket failed. One more than max_relayed is

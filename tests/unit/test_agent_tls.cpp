@@ -8,6 +8,7 @@
 #include "host-tools/signing/key_file.hpp"
 #include "tests/unit/agent_fakes.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <string>
 #include <thread>
@@ -40,6 +41,40 @@ sockaddr_un address_of(const std::string &path) {
     return address;
 }
 
+// Two parties, of whom the first brings everything and gets the result. Made before the first fork.
+struct Parties {
+    P384PrivateKey first, second;
+    Bytes manifest;
+    Parties() {
+        for (P384PrivateKey *key : {&first, &second}) {
+            const auto made = generate_key();
+            if (!made || !read_private_key(*key, made->pem.view()))
+                abort();
+        }
+        auto encoded = encode_manifest(
+            {.id = "sum-1",
+             .algorithm =
+                 {.sha256 = filled<32>(1),
+                  .size_limit = 1000,
+                  .kind = AlgorithmKind::elf,
+                  .arguments = {},
+                  .environment = {},
+                  .party = "first",
+                  .limits = {.memory = 8u << 20, .cpu_seconds = 1, .wall_seconds = 1, .output = 1, .processes = 1}},
+             .datasets = {{.name = "data", .sha256 = filled<32>(2), .size_limit = 1000, .party = "second"}},
+             .parties = {{.name = "first", .key = *first.public_key()},
+                         {.name = "second", .key = *second.public_key()}},
+             .consumers = {"first"}});
+        if (!encoded)
+            abort();
+        manifest = std::move(*encoded);
+    }
+};
+Parties &parties() {
+    static Parties made;
+    return made;
+}
+
 // Runs the agent's server on a socket in a directory of its own; exit code 0 after a stop request.
 [[noreturn]] void serve(const std::string &path) {
     agent::Fd listener{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
@@ -60,8 +95,18 @@ sockaddr_un address_of(const std::string &path) {
                            .report_source = "fake",
                            .tpm = PartState::absent,
                            .ima = PartState::absent});
-    agent::Service service{{.source = source, .secrets = secrets, .log = log}, (*identity)->public_key(), {1, 2, 3}};
-    auto server = agent::Server::open(std::move(listener), **identity, service, clock);
+    FakeStore store;
+    FakeSandbox sandbox;
+    agent::Computation computation{{.source = source,
+                                    .log = log,
+                                    .store = store,
+                                    .sandbox = &sandbox,
+                                    .key = (*identity)->public_key(),
+                                    .signer = (*identity)->key()}};
+    agent::Service service{{.source = source, .secrets = secrets, .log = log, .computation = &computation},
+                           (*identity)->public_key(),
+                           {1, 2, 3}};
+    auto server = agent::Server::open(std::move(listener), **identity, service, clock, &computation);
     if (!server)
         ::_exit(12);
     for (;;) {
@@ -89,6 +134,7 @@ int start_agent(void **) {
     if (::mkdtemp(name) == nullptr)
         return 1;
     agent_process = {name, std::string{name} + "/s", -1};
+    parties();
     agent_process.pid = ::fork();
     if (agent_process.pid == 0)
         serve(agent_process.path);
@@ -388,18 +434,121 @@ static void idle_peers_lock_nobody_out_and_drive_out_nobody_who_has_attested(voi
     assert_true(attested->request(request::Hello{}, in(10s)).has_value());
 }
 
-static void a_newcomer_is_refused_when_all_have_attested(void **) {
+static std::vector<Session> attested_sessions(std::size_t count) {
     std::vector<Session> sessions;
-    for (std::size_t i = 0; i < agent::max_connections; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
         auto session = open_session();
-        assert_true(session && session->request(request::Attest{Bytes(32)}, in(10s)).has_value());
+        if (!session || !session->request(request::Attest{Bytes(32)}, in(10s)))
+            abort();
         sessions.push_back(std::move(*session));
     }
-    assert_true(closed_within(connect_plain(), 1s));
-    for (Session &session : sessions)
-        assert_true(session.request(request::Hello{}, in(10s)).has_value());
-    sessions.pop_back();
+    return sessions;
+}
+
+// Who has taken evidence keeps nobody out either: the oldest give way, until newcomers have their share.
+static void those_who_have_attested_lock_nobody_out(void **) {
+    std::vector<Session> sessions = attested_sessions(agent::max_connections);
     assert_true(agent_answers());
+    std::vector<UniqueFd> newcomers;
+    newcomers.reserve(agent::max_connections);
+    for (std::size_t i = 0; i < agent::max_connections; ++i)
+        newcomers.push_back(connect_plain());
+    assert_true(closed_within(newcomers.front(), 5s));
+    std::size_t left = 0;
+    for (Session &session : sessions)
+        left += session.request(request::Hello{}, in(10s)).has_value();
+    assert_int_equal(left, agent::max_connections - agent::newcomer_places);
+    assert_false(sessions.front().request(request::Hello{}, in(10s)).has_value());
+    assert_true(sessions.back().request(request::Hello{}, in(10s)).has_value());
+}
+
+// However fast others come, a newcomer has time for its handshake.
+static void a_newcomer_has_its_time_in_any_crowd(void **) {
+    std::vector<UniqueFd> crowd;
+    crowd.reserve(agent::max_connections);
+    for (std::size_t i = 0; i < agent::max_connections; ++i)
+        crowd.push_back(connect_plain());
+    std::vector<std::thread> others;
+    others.reserve(4);
+    std::atomic<bool> over = false;
+    for (int i = 0; i < 4; ++i)
+        others.emplace_back([&over] {
+            for (std::vector<UniqueFd> mine; !over; mine.push_back(connect_plain())) {}
+        });
+    std::this_thread::sleep_for(50ms);
+    const UniqueFd newcomer = connect_plain();
+    const std::chrono::milliseconds time{agent::newcomer_time_ms / QuickClock::speed};
+    const bool stayed = !closed_within(newcomer, time * 8 / 10), went = closed_within(newcomer, 5s);
+    over = true;
+    for (std::thread &other : others)
+        other.join();
+    assert_true(went); // in its turn
+    assert_true(stayed);
+    assert_true(agent_answers());
+}
+
+static Session session_of(P384PrivateKey &party) {
+    auto session = Session::open(connect_plain(), in(10s), {.party_key = &party});
+    if (!session)
+        abort();
+    return std::move(*session);
+}
+static void agree() {
+    auto session = open_session();
+    if (!session || !session->request(request::Attest{Bytes(32)}, in(10s)))
+        abort();
+    const auto stored = session->request(request::Manifest{parties().manifest}, in(10s));
+    if (!stored || !std::holds_alternative<response::Stored>(*stored))
+        abort();
+}
+static void restart_agent() {
+    stop_agent(nullptr);
+    if (start_agent(nullptr) != 0)
+        abort();
+}
+
+static void parties_keep_their_place_in_any_crowd(void **) {
+    std::vector<Session> before; // a key that is nobody's yet
+    for (std::size_t i = 0; i <= agent::kept_per_party; ++i)
+        before.push_back(session_of(parties().first));
+    agree();
+    std::vector<Session> strangers = attested_sessions(2 * agent::max_connections);
+    std::vector<UniqueFd> idle;
+    idle.reserve(4 * agent::max_connections);
+    for (std::size_t i = 0; i < 4 * agent::max_connections; ++i)
+        idle.push_back(connect_plain());
+    auto newcomer = session_of(parties().second);
+    assert_true(newcomer.request(request::Attest{Bytes(32)}, in(10s)).has_value());
+    assert_false(before.front().request(request::Hello{}, in(10s)).has_value()); // no party may hold all of them
+    before.erase(before.begin());
+    for (Session &session : before) {
+        assert_true(session.request(request::Attest{Bytes(32)}, in(10s)).has_value());
+        const auto status = session.request(request::Status{}, in(10s));
+        assert_true(status && std::holds_alternative<response::Status>(*status));
+    }
+    assert_true(agent_answers());
+    restart_agent();
+}
+
+static void once_parties_have_agreed_nobody_else_stops_the_machine(void **) {
+    agree();
+    P384PrivateKey other;
+    const auto made = generate_key();
+    assert_true(made && read_private_key(other, made->pem.view()));
+    for (P384PrivateKey *key : {static_cast<P384PrivateKey *>(nullptr), &other}) {
+        auto session = Session::open(connect_plain(), in(10s), {.party_key = key});
+        assert_true(session && session->request(request::Attest{Bytes(32)}, in(10s)).has_value());
+        assert_true(failure_of(session->request(request::Stop{}, in(10s))) == PeerErrc::not_a_party);
+        assert_true(session->request(request::Hello{}, in(10s)).has_value());
+    }
+    Session party = session_of(parties().second);
+    const auto response = party.request(request::Stop{}, in(10s));
+    assert_true(response && std::holds_alternative<response::Stopping>(*response));
+    int status = -1;
+    assert_int_equal(::waitpid(agent_process.pid, &status, 0), agent_process.pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    remove_directory();
+    assert_int_equal(start_agent(nullptr), 0); // for what comes after
 }
 
 static void stop_is_answered_and_ends_the_loop(void **) {
@@ -693,7 +842,10 @@ int main() {
         cmocka_unit_test(records_without_end_after_the_handshake_hold_up_nobody_either),
         cmocka_unit_test(two_hundred_connections_at_once_leave_the_agent_answering),
         cmocka_unit_test(idle_peers_lock_nobody_out_and_drive_out_nobody_who_has_attested),
-        cmocka_unit_test(a_newcomer_is_refused_when_all_have_attested),
+        cmocka_unit_test(those_who_have_attested_lock_nobody_out),
+        cmocka_unit_test(a_newcomer_has_its_time_in_any_crowd),
+        cmocka_unit_test(parties_keep_their_place_in_any_crowd),
+        cmocka_unit_test(once_parties_have_agreed_nobody_else_stops_the_machine),
         cmocka_unit_test(silent_peers_are_dropped),
         cmocka_unit_test(stop_is_answered_and_ends_the_loop),
         cmocka_unit_test(a_peer_that_sends_on_does_not_delay_the_stop),

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# A party that is hostile, and strangers: what they send in every state, in every place, in the middle of everything and in hundreds, while
+# honest parties bring their computation to its end. What the agent said to each of them is searched for what is not theirs.
+# Needs CVMIN, CVMIN_SRC, CVMIN_BUILD, and an image (CVMIN_IMAGE, else out/image.json).
+set -euo pipefail
+: "${CVMIN:?}" "${CVMIN_SRC:?}" "${CVMIN_BUILD:?}"
+image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
+work=$(mktemp -d /tmp/cvmin-attacks-XXXXXX)
+export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
+mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
+helpers=()
+
+cleanup() {
+    for pid in "${helpers[@]}"; do kill "$pid" 2>/dev/null || true; done
+    "$CVMIN" stop --all >/dev/null 2>&1 || true
+    rm -rf -- "$work"
+}
+trap cleanup EXIT
+# shellcheck source=tests/vm/lib.sh
+. "$CVMIN_SRC/tests/vm/lib.sh"
+# shellcheck source=tests/vm/parties.sh
+. "$CVMIN_SRC/tests/vm/parties.sh"
+cd "$work"
+
+# alice brings data and gets the result, mallory brings data and gets nothing, carol brings the program; eve is nobody
+make_parties alice mallory carol eve
+marked_program program
+(echo "DATA-OF-ALICE-3b1e" && seq 100000) >alice.csv
+(echo "DATA-OF-MALLORY-77c0" && seq 100) >mallory.csv
+manifest() { # FILE ARGS...
+    "$CVMIN" manifest new --algorithm program@carol --dataset alice=alice.csv@alice --dataset mallory=mallory.csv@mallory \
+        --party alice=alice.pem.pub.pem --party mallory=mallory.pem.pub.pem --party carol=carol.pem.pub.pem --consumer alice \
+        --memory 64M --output-limit 1M --out "$@"
+}
+manifest m.json --id attacked
+manifest other.json --id other
+"$CVMIN" boot --image "$image" --name guest --manifest m.json --memory 160 --listen 127.0.0.1:0 --json >guest.json || exit 1
+address=$(field guest.json listens_on)
+qemu=$(field guest.json qemu.pid)
+trusted=(--image "$image" --policy "$CVMIN_SRC/policies/emulated.json" --trust-emulated "$(field guest.json emulated_ark)")
+# attack WHO ACTION=WANTED...: on one connection; nobody has no key
+attack() {
+    local who=$1 key=()
+    shift
+    [ "$who" = nobody ] || key=(--key "$who.pem")
+    "$CVMIN_BUILD/tests/cvmin-test-attacker" --connect "$address" "${key[@]}" --received "said.to.$who" "$@" >attack.log 2>&1 ||
+        complain "$who: $(cat attack.log)"
+}
+
+section "before there is an agreement"
+attack eve attest=evidence status=waiting-manifest put:data/alice:0:#10=wrong_state get:log:0=wrong_state confirm=wrong_state
+attack mallory put:data/mallory:0:mallory.csv=not_attested end:data/mallory:5=not_attested status=not_attested get:log:0=not_attested \
+    confirm=not_attested manifest:agreed=not_attested events=not_attested --manifest m.json
+attack nobody attest=evidence manifest:agreed=manifest_mismatch manifest:32000=bad_manifest manifest:1=bad_manifest --manifest other.json
+attack nobody manifest:40000=bad_request hello=closed # too large to be one
+
+section "strangers in hundreds, from here on"
+"$CVMIN_BUILD/tests/cvmin-test-attacker" --connect "$address" --key eve.pem --received said.to.eve --manifest other.json --flood 25 \
+    >flood.log 2>&1 &
+flood=$!
+helpers+=("$flood")
+as alice upload --dataset alice=alice.csv
+wants 0 "$last"
+as alice status
+wants 0 "$last"
+says "input  data/alice  $(stat -c %s alice.csv) bytes, complete"
+
+section "what is not mallory's"
+attack mallory attest=evidence put:data/alice:0:mallory.csv=wrong_role end:data/alice:0=wrong_role put:algorithm:0:mallory.csv=wrong_role \
+    put:data/bob:0:mallory.csv=unknown_item end:data/bob:0=unknown_item get:log:0=wrong_role get:receipt:0=wrong_role \
+    get:output/secret:0=wrong_role confirm=wrong_role status=waiting-inputs manifest:agreed=exists --manifest other.json
+section "what is, and wrong"
+size=$(stat -c %s mallory.csv)
+attack mallory attest=evidence put:data/mallory:5:mallory.csv=wrong_offset put:data/mallory:0:#100="received 100" \
+    put:data/mallory:99:#10=wrong_offset put:data/mallory:101:#10=wrong_offset put:data/mallory:18446744073709551615:#10=wrong_offset \
+    end:data/mallory:99=wrong_offset end:data/mallory:0=wrong_offset end:data/mallory:100=digest_mismatch end:data/mallory:100=wrong_offset \
+    put:data/mallory:0:#$((size + 1))=too_large put:data/mallory:0:#"$size"="received $size" put:data/mallory:"$size":#1=too_large \
+    end:data/mallory:"$size"=wrong_offset reconnect=open put:data/mallory:0:mallory.csv=not_attested
+section "in the name of others"
+attack eve attest=evidence status=not_a_party put:data/alice:0:#10=not_a_party end:data/alice:0=not_a_party get:log:0=not_a_party \
+    confirm=not_a_party stop=not_a_party hello=hello
+attack nobody attest=evidence status=not_a_party get:log:0=not_a_party stop=not_a_party hello=hello
+attack eve --present alice.pem attest=closed # her certificate, and not her key
+
+section "while it runs"
+attack mallory attest=evidence put:data/mallory:0:mallory.csv="received $size" end:data/mallory:"$size"=stored \
+    put:data/mallory:0:mallory.csv=exists put:data/mallory:"$size":#1=exists end:data/mallory:5=exists end:data/mallory:"$size"=stored
+as carol upload --algorithm program
+wants 0 "$last"
+attack mallory attest=evidence status=running put:data/mallory:0:mallory.csv=wrong_state get:output/secret:0=wrong_role get:log:0=wrong_role confirm=wrong_role
+attack alice attest=evidence get:output/secret:0=wrong_state get:log:0=wrong_state get:receipt:0=wrong_state confirm=wrong_state status=running
+as carol status
+wants 0 "$last"
+says "state  running"
+
+section "the result"
+as alice result --out alice --wait --keep
+wants 0 "$last"
+grep -q "^RESULT-OF-THE-RUN-5c44 PDATA-OF-ALICE-3b1e" alice/output/secret || complain "not the result: $(cat alice/output/secret)"
+attack mallory attest=evidence status=result get:output/secret:0=wrong_role get:log:0=wrong_role get:receipt:0=wrong_role \
+    confirm:alice/receipt.cbor=wrong_role put:data/mallory:0:mallory.csv=wrong_state
+attack eve attest=evidence get:output/secret:0=not_a_party get:receipt:0=not_a_party confirm:alice/receipt.cbor=not_a_party stop=not_a_party events=events
+wait "$flood" || complain "the flood: $(cat flood.log)"
+cat flood.log
+attack alice attest=evidence confirm=digest_mismatch confirm:program=digest_mismatch status=result+outputs get:output/secret:1000=wrong_offset \
+    get:output/none:0=unknown_item get:output/secret:0=data get:log:0=data confirm:alice/receipt.cbor=stored status=done get:output/secret:0=wrong_state
+as carol status
+says "state  done"
+
+section "what was said to whom"
+grep -qa "RESULT-OF-THE-RUN-5c44" said.to.alice && grep -qa "LOG-OF-THE-RUN-91d2" said.to.alice || complain "what was said is not kept: nothing can be found in it"
+no_marks "said to others than consumers" said.to.{eve,mallory,nobody}
+[ "$(stat -c %s said.to.eve)" -gt 100000 ] || complain "hardly anything was said to eve"
+
+section "the machine is the same, and ends when a party says so"
+run boots events guest --manifest m.json "${trusted[@]}" --json
+wants 0 boots
+[ "$(grep -c '"event": "boot"' boots.out)" = 1 ] && alive "$qemu" || complain "the machine did not survive"
+attack mallory stop=stopping
+for _ in $(seq 100); do alive "$qemu" || break; sleep 0.05; done
+! alive "$qemu" || complain "a party cannot stop it"
+
+[ "$failed" = 0 ] || { echo "attacks.sh: $failed complaints" >&2; exit 1; }
+echo "attacks.sh: all held"
