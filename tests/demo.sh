@@ -99,6 +99,12 @@ head -c 32 /dev/urandom >"$work/secret"
 [ "$(field "$work/send.json" sha256)" = "$(sha256sum "$work/secret" | cut -d' ' -f1)" ] || broken "the agent holds something else"
 done_step "sha256 $(field "$work/send.json" sha256 | cut -c1-16)... confirmed by the agent"
 
+# ---- several parties, one result ----------------------------------------------------------------------------------------------
+
+echo "joined statistics of a hospital and a clinic in a CVM of their own (./dev example joined-statistics shows each step)"
+step_name="joined statistics"
+env CVMIN="$PWD/$CVMIN" examples/joined-statistics/run.sh --brief --image "$out/image.json" || broken "a step of the example did not hold"
+
 # ---- what must be refused --------------------------------------------------------------------------------------------------
 
 begin "relay in the middle"
