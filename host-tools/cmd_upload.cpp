@@ -76,15 +76,17 @@ Explained<std::vector<Input>> open_inputs(const Args &args, const PartyFiles &fi
     return inputs;
 }
 
-// One line that is written over, where somebody looks at it.
+// One line that is written over, where somebody looks at it. Numbers have a fixed width, so that nothing of a longer
+// line stays.
 class ProgressLine {
   public:
-    explicit ProgressLine(std::string what)
-        : what_(std::move(what)), shown_(::isatty(STDERR_FILENO) == 1 && std::getenv("CVMIN_QUIET") == nullptr) {}
+    ProgressLine(std::string what, bool wanted)
+        : what_(std::move(what)),
+          shown_(wanted && ::isatty(STDERR_FILENO) == 1 && std::getenv("CVMIN_QUIET") == nullptr) {}
     ProgressLine(const ProgressLine &) = delete;
     ProgressLine &operator=(const ProgressLine &) = delete;
     ~ProgressLine() {
-        if (written_)
+        if (first_)
             std::fputc('\n', stderr);
     }
     void operator()(std::uint64_t moved, std::uint64_t total) {
@@ -92,17 +94,19 @@ class ProgressLine {
         if (!shown_ || (moved != total && now - last_ < std::chrono::milliseconds{200}))
             return;
         last_ = now;
-        written_ = true;
+        if (!first_)
+            first_ = moved; // what was there before says nothing about the speed, and hardly does the first piece
         const double seconds = std::chrono::duration<double>(now - began_).count();
-        std::fprintf(stderr, "\r%s: %3u %% of %.1f MB, %.1f MB/s ", what_.c_str(),
+        std::fprintf(stderr, "\r%s: %3u %% of %.1f MB, %6.1f MB/s ", what_.c_str(),
                      static_cast<unsigned>(moved * 100 / total), static_cast<double>(total) / 1e6,
-                     static_cast<double>(moved) / 1e6 / std::max(seconds, 1e-3));
+                     static_cast<double>(moved - std::min(*first_, moved)) / 1e6 / std::max(seconds, 1e-3));
         std::fflush(stderr);
     }
 
   private:
     std::string what_;
-    bool shown_, written_ = false;
+    bool shown_;
+    std::optional<std::uint64_t> first_; // what had been moved when it was first shown
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(), last_{};
 };
 
@@ -138,14 +142,22 @@ int cmd_upload(int argc, char **argv) {
     if (!joined)
         return joined.error();
     Json sent = Json::array();
+    std::vector<Uploaded> uploaded;
     for (Input &input : *inputs) {
-        ProgressLine progress{input.item.name};
-        const auto done =
-            upload(joined->session(), *joined->judgement.appraisal.accepted, input.item, input.file.get(), input.size,
-                   args.party.timeout_s, [&](std::uint64_t moved, std::uint64_t total) { progress(moved, total); });
+        const auto done = [&] { // the line ends before an error is told
+            ProgressLine progress{input.item.name, !args.party.json};
+            return upload(joined->session(), *joined->judgement.appraisal.accepted, input.item, input.file.get(),
+                          input.size, args.party.timeout_s,
+                          [&](std::uint64_t moved, std::uint64_t total) { progress(moved, total); });
+        }();
         if (!done)
             return report_error(command, Failure{done.error().code, input.path + ": " + done.error().text});
-        sent.push_back({{"item", input.item.name}, {"size", input.size}, {"sha256", hex(input.item.sha256)}});
+        uploaded.push_back(*done);
+        sent.push_back({{"item", input.item.name},
+                        {"size", input.size},
+                        {"sha256", hex(input.item.sha256)},
+                        {"resumed_from", done->resumed_from},
+                        {"sent", done->sent}});
     }
     if (args.party.json) {
         print_json({{"schema", 1},
@@ -155,9 +167,16 @@ int cmd_upload(int argc, char **argv) {
                     {"emulated", joined->judgement.appraisal.accepted->emulated()}});
         return Exit::ok;
     }
-    for (const Input &input : *inputs)
-        std::printf("%s: %llu bytes, sha256 %s\n", input.item.name.c_str(), static_cast<unsigned long long>(input.size),
+    for (std::size_t i = 0; i < uploaded.size(); ++i) {
+        const Input &input = (*inputs)[i];
+        std::printf("%s: %llu bytes, sha256 %s", input.item.name.c_str(), static_cast<unsigned long long>(input.size),
                     hex(input.item.sha256).c_str());
+        if (uploaded[i].sent == 0)
+            std::printf(" (it was there)");
+        else if (uploaded[i].resumed_from != 0)
+            std::printf(" (gone on with from %llu)", static_cast<unsigned long long>(uploaded[i].resumed_from));
+        std::printf("\n");
+    }
     return Exit::ok;
 }
 

@@ -73,26 +73,27 @@ Explained<response::ItemStatus> stored_of(Session &session, const std::string &i
 
 } // namespace
 
-Explained<void> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
-                       std::uint64_t size, unsigned timeout_s, const MovedBytes &moved) {
+Explained<Uploaded> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
+                           std::uint64_t size, unsigned timeout_s, const MovedBytes &moved) {
     CVMIN_CHECK(about_this_connection(session, accepted));
     CVMIN_TRY(stored, stored_of(session, item.name, timeout_s));
     if (stored.complete)
-        return {};
+        return Uploaded{.resumed_from = size, .sent = 0};
     // what a dropped connection left is gone on with; should it be of another file, its digest will not fit
-    bool resumed = stored.received != 0 && stored.received <= size;
-    for (std::uint64_t offset = resumed ? stored.received : 0;; offset = 0, resumed = false) {
-        CVMIN_CHECK(
-            send_input(session, {.item = item.name, .file = file, .offset = offset, .size = size}, timeout_s, moved));
+    Uploaded done{.resumed_from = stored.received <= size ? stored.received : 0, .sent = 0};
+    for (;; done.resumed_from = 0) {
+        CVMIN_CHECK(send_input(session, {.item = item.name, .file = file, .offset = done.resumed_from, .size = size},
+                               timeout_s, moved));
+        done.sent += size - done.resumed_from;
         const auto ended = ask<response::Stored>(session, request::PutEnd{.item = item.name, .size = size}, timeout_s);
-        if (!ended && resumed && ended.error().code == Errc::refused)
+        if (!ended && done.resumed_from != 0 && ended.error().code == Errc::refused)
             continue;
         if (!ended)
             return std::unexpected(ended.error());
         if (ended->digest != item.sha256)
             return explain(Errc::mismatch, item.name + ": the agent has " + hex(ended->digest) +
                                                ", and the manifest names " + hex(item.sha256));
-        return {};
+        return done;
     }
 }
 

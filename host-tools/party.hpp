@@ -53,10 +53,14 @@ template <class Answer> Explained<Answer> ask(Session &session, const Request &r
     return std::move(*wanted);
 }
 
+struct Uploaded {
+    std::uint64_t resumed_from = 0; // bytes that the agent had already and has kept; all of them: it was complete
+    std::uint64_t sent = 0;         // bytes that went over the connection
+};
 // Sends the open file as this input, from where the agent has it already; what is stored and is not ours is sent anew.
 // Nothing is sent to an agent that `accepted` is not about. mismatch: the agent has something else than the manifest
 // names; and the errors above.
-Explained<void> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
+Explained<Uploaded> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
                        std::uint64_t size, unsigned timeout_s, const MovedBytes &moved);
 
 // A part of the result ("log", "receipt", "output/NAME"), at most `limit` bytes, given on piece by piece.
