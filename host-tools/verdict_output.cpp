@@ -52,7 +52,9 @@ static Explained<void> write_ear(const Appraisal &appraisal, const Expectations 
     if (auto read = read_ear_key(key, *args.ear_key); !read)
         return read;
     const auto profile = ear_profile_by_name(args.ear_profile);
-    const auto claims = ear_claims(appraisal, expectations, profile.value_or(EarProfile::ietf), std::time(nullptr));
+    const auto claims = ear_claims(
+        appraisal, expectations,
+        {.profile = profile.value_or(EarProfile::ietf), .issued = std::time(nullptr), .expires = std::nullopt});
     if (!claims)
         return explain(Errc::usage, "--ear needs a nonce or --report-data HEX: a result that is bound to no question "
                                     "could be replayed");

@@ -147,8 +147,10 @@ class Appraiser {
               std::string{claims_profile}, "evidence");
 
         const auto report = platform(evidence->report, evidence->certificates);
-        if (claims)
+        if (claims) {
+            appraisal_.claims = *claims;
             claimed(*claims);
+        }
         if (claims)
             measured(*evidence, *claims, report ? &*report : nullptr);
         if (report && claims)

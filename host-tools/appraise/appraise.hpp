@@ -258,6 +258,7 @@ struct Appraisal {
     std::vector<AdvisoryResult> advisories;
     std::optional<SnpReport> report; // decoded, when it could be
     std::optional<VekCert> vek;      // decoded, when it could be; the chain may still not hold
+    std::optional<Claims> claims;    // decoded, when they could be; binding.report_data says whether they are bound
     // VEK, ASK or ASVK, ARK: only of a chain that holds.
     std::vector<std::shared_ptr<const X509Certificate>> chain;
     // Who runs the vTPM whose quote was looked at: "host-run vTPM" or "SVSM vTPM"; empty: none was.

@@ -16,7 +16,15 @@ enum class EarProfile : std::uint8_t {
 std::string_view name(EarProfile profile);
 std::optional<EarProfile> ear_profile_by_name(std::string_view name);
 
-inline constexpr std::string_view ear_submodule = "sev-snp"; // the one that is appraised
+inline constexpr std::string_view ear_profile_ietf = "tag:ietf.org,2026:rats/ear#04";
+inline constexpr std::string_view ear_profile_veraison = "tag:github.com,2023:veraison/ear";
+inline constexpr std::string_view policy_id_prefix = "tag:cvmin,2026:policy:sha-256:"; // then the file's digest in hex
+
+// The parts of evidence that are appraised, each a submodule: the report always, the others where something was looked
+// at.
+inline constexpr std::string_view ear_submodule = "sev-snp";
+inline constexpr std::string_view ear_vtpm_submodule = "vtpm";
+inline constexpr std::string_view ear_runtime_log_submodule = "runtime-log";
 
 // AR4SI values that are used here. Tiers: 0 none, 2..31 affirming, 32..95 warning, 96..127 contraindicated.
 namespace ar4si {
@@ -37,11 +45,30 @@ TrustVector trust_vector(const Appraisal &appraisal);
 // memory; "warning" where an accepted one leaves one of these out; else "contraindicated".
 std::string_view ear_status(const Appraisal &appraisal);
 
+struct EarIssue {
+    EarProfile profile = EarProfile::ietf;
+    std::time_t issued = 0;
+    std::optional<std::time_t> expires{}; // nothing: the reader sets a limit of its own to `iat`
+};
+
 // missing: no nonce (a result for evidence whose freshness nobody checked could be replayed for ever).
-Result<Json> ear_claims(const Appraisal &appraisal, const Expectations &expectations, EarProfile profile,
-                        std::time_t issued);
+Result<Json> ear_claims(const Appraisal &appraisal, const Expectations &expectations, const EarIssue &issue);
+
+// A P-384 key as a JWK (RFC 7517): kty, crv, x, y.
+Json jwk_of(const PublicKey &key);
+// RFC 7638 with SHA-256: what `kid` names a key by, in base64url.
+Sha256Digest key_thumbprint(const PublicKey &key);
+// A JWK set: each key with its kid, "alg": "ES384", "use": "sig".
+Json jwks_json(std::span<const PublicKey> keys);
 
 // Compact JWS. crypto.
 Result<std::string> sign_jwt(const Json &claims, const P384PrivateKey &key);
+
+inline constexpr std::int64_t cose_typ = 16; // RFC 9596
+inline constexpr std::string_view cwt_media_type = "application/eat+cwt";
+// What ear_claims() made under the ietf profile as a CWT: COSE_Sign1 (tag 18) with ES384 over the claims with the
+// draft's integer keys, in deterministic CBOR. `kid` is the thumbprint's bytes, `typ` (RFC 9596) the media type.
+// unsupported: claims of the older profile, which has no keys of its own for this; crypto.
+Result<Bytes> sign_cwt(const Json &claims, const P384PrivateKey &key);
 
 } // namespace cvmin

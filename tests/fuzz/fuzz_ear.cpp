@@ -1,6 +1,7 @@
 // Any bytes as evidence, or as a report by itself; its verdict as an attestation result and as a page: well-formed
 // whatever the evidence says, and never better than the verdict.
 #include "common/cert_table.hpp"
+#include "common/cose.hpp"
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/base/mbed.hpp"
 #include "host-tools/present/ear.hpp"
@@ -42,20 +43,25 @@ static void check(const Appraisal &appraisal, bool sign) {
         std::abort();
     const Expectations &wanted = expectations();
     for (const EarProfile profile : {EarProfile::ietf, EarProfile::veraison}) {
-        const auto claims = ear_claims(appraisal, wanted, profile, wanted.now);
+        const auto claims = ear_claims(appraisal, wanted, {.profile = profile, .issued = wanted.now});
         if (!claims)
             std::abort();
         const std::string text = claims->dump();
         if (!parse_json(as_bytes(text), "ear"))
             std::abort();
-        const Json &submodule = (*claims)["submods"]["sev-snp"];
-        // an emulated root is no hardware: not even an accepted verdict under it says more than this
-        if (submodule[profile == EarProfile::ietf ? "ear_status" : "ear.status"] != "contraindicated")
+        // an emulated root is no hardware: not even an accepted verdict under it says more than this, of no part
+        if (!(*claims)["submods"].contains("sev-snp"))
             std::abort();
+        for (const Json &submodule : (*claims)["submods"])
+            if (submodule[profile == EarProfile::ietf ? "ear_status" : "ear.status"] != "contraindicated")
+                std::abort();
     }
     if (sign) {
-        const auto token = sign_jwt(*ear_claims(appraisal, wanted, EarProfile::ietf, wanted.now), key);
+        const auto token = sign_jwt(*ear_claims(appraisal, wanted, {.issued = wanted.now}), key);
         if (!token || std::ranges::count(*token, '.') != 2)
+            std::abort();
+        const auto cwt = sign_cwt(*ear_claims(appraisal, wanted, {.issued = wanted.now}), key);
+        if (!cwt || !cose::parse_sign1(*cwt, cwt->size()))
             std::abort();
         for (const char c : *token)
             if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' &&

@@ -3,7 +3,9 @@
 #include "tests/unit/appraise_fixture.hpp"
 #include "tests/unit/vtpm_evidence.hpp"
 
+#include "common/cose.hpp"
 #include "host-tools/appraise/chain.hpp"
+#include "host-tools/base/base64url.hpp"
 #include "host-tools/present/ear.hpp"
 #include "host-tools/present/html.hpp"
 #include "host-tools/present/show.hpp"
@@ -264,7 +266,7 @@ static void every_form_of_a_verdict_says_what_a_vtpm_proves(void **) {
     assert_true(json["vtpm"]["anchor"] == "host-run vTPM" && json["vtpm"]["note"] == note);
     assert_true(has(verdict_html(appraisal, wanted), "Anchored in: host-run vTPM.</b> " + note));
     for (const EarProfile profile : {EarProfile::ietf, EarProfile::veraison}) {
-        const Json claims = ear_claims(appraisal, wanted, profile, 1).value();
+        const Json claims = ear_claims(appraisal, wanted, {.profile = profile, .issued = 1}).value();
         const Json &said = claims["submods"]["sev-snp"]
                                  [profile == EarProfile::ietf ? "ear_verifier_claims" : "ear.veraison.policy-claims"];
         assert_true(said["vtpm"]["anchor"] == "host-run vTPM" && said["vtpm"]["note"] == note);
@@ -322,7 +324,9 @@ static void ear_claims_equal_the_golden_files(void **) {
         Case c = real_case(report, table);
         c.want.policy.digest = filled<32>(0xd1);
         c.want.nonce.clear(); // a question of its own (below) would stand above REPORT_DATA
-        Json claims = ear_claims(appraise_report(report, table, c.want), c.want, profile, 1790000000).value();
+        Json claims =
+            ear_claims(appraise_report(report, table, c.want), c.want, {.profile = profile, .issued = 1790000000})
+                .value();
         // what the shipped policy skips is not this test's business
         Json &of_verifier = claims["submods"]["sev-snp"]
                                   [profile == EarProfile::ietf ? "ear_verifier_claims" : "ear.veraison.policy-claims"];
@@ -338,18 +342,142 @@ static void ear_claims_equal_the_golden_files(void **) {
 
 static void an_ear_carries_the_nonce_or_is_not_made(void **) {
     Case c = good_case();
-    Json claims = ear_claims(appraise_case(c), c.want, EarProfile::ietf, 1).value();
+    Json claims = ear_claims(appraise_case(c), c.want, {.issued = 1}).value();
     assert_true(claims["eat_nonce"] == "WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo");
     Bytes report, table;
     c = real_case(report, table); // REPORT_DATA is wanted, and the question that it answers is shorter
-    assert_true(ear_claims(appraise_report(report, table, c.want), c.want, EarProfile::ietf, 1)->at("eat_nonce") ==
+    assert_true(ear_claims(appraise_report(report, table, c.want), c.want, {.issued = 1})->at("eat_nonce") ==
                 "WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo");
     c.want.nonce.clear();
     c.want.report_data = Skip{};
     const Appraisal appraisal = appraise_report(report, table, c.want);
     assert_true(appraisal.verdict.accepted());
-    assert_true(ear_claims(appraisal, c.want, EarProfile::ietf, 1).error().code == Errc::missing);
+    assert_true(ear_claims(appraisal, c.want, {.issued = 1}).error().code == Errc::missing);
     assert_true(ear_profile_by_name("veraison") == EarProfile::veraison && !ear_profile_by_name("none"));
+}
+
+static void an_ear_expires_and_names_the_key_that_the_report_binds(void **) {
+    Case c = good_case();
+    Appraisal appraisal = appraise_case(c);
+    Json claims = ear_claims(appraisal, c.want, {.issued = 10, .expires = 70}).value();
+    assert_true(claims["iat"] == 10 && claims["exp"] == 70);
+    assert_true(claims["cnf"]["jwk"] == jwk_of(appraisal.claims->key));
+    assert_true(claims["cnf"]["jwk"]["kty"] == "EC" && claims["cnf"]["jwk"]["crv"] == "P-384");
+    const Json &said = claims["submods"]["sev-snp"]["ear_verifier_claims"];
+    assert_true(said["emulated_ark"] == hex(sha256(*c.want.emulated_ark)));
+    assert_true(said["host_data"] == hex(appraisal.report->host_data));
+    assert_false(ear_claims(appraisal, c.want, {.issued = 10}).value().contains("exp"));
+    // claims that no report binds, or a report that nobody signed, name nothing
+    for (const bool forged : {false, true}) {
+        c = good_case();
+        if (forged)
+            c.want.emulated_ark.reset();
+        else
+            c.want.nonce.back() ^= std::byte{1};
+        appraisal = appraise_case(c);
+        assert_true(appraisal.claims.has_value() && !appraisal.verdict.accepted());
+        claims = ear_claims(appraisal, c.want, {.issued = 10}).value();
+        assert_false(claims.contains("cnf"));
+        for (const char *const member : {"emulated_ark", "host_data", "manifest"})
+            assert_false(claims["submods"]["sev-snp"]["ear_verifier_claims"].contains(member));
+    }
+}
+
+static int part(const Json &claims, const char *submodule, const char *claim) {
+    return claims["submods"][submodule]["ear_trustworthiness_vector"][claim].get<int>();
+}
+
+static void each_part_of_the_evidence_has_a_submodule(void **) {
+    const Bytes evidence = vtpm_evidence("good-svsm");
+    Expectations wanted = vtpm_expectations(evidence);
+    wanted.policy.vmpl = 2;
+    wanted.policy.vtpm->svsm = true;
+    Json claims = ear_claims(appraise(evidence, wanted), wanted, {.issued = 1}).value();
+    assert_int_equal(claims["submods"].size(), 3);
+    assert_int_equal(part(claims, "vtpm", "executables"), 2);
+    assert_int_equal(part(claims, "runtime-log", "executables"), 2);
+    for (const char *const submodule : {"vtpm", "runtime-log"}) { // an emulated root is none
+        assert_int_equal(part(claims, submodule, "instance-identity"), 97);
+        assert_true(claims["submods"][submodule]["ear_status"] == "contraindicated");
+    }
+    // a TPM of the host's affirms nothing
+    const Bytes outside = vtpm_evidence("good-vtpm");
+    wanted = vtpm_expectations(outside);
+    claims = ear_claims(appraise(outside, wanted), wanted, {.issued = 1}).value();
+    assert_int_equal(part(claims, "vtpm", "executables"), 0);
+    assert_int_equal(part(claims, "runtime-log", "executables"), 3);
+    // of another image nothing counts that it says
+    wanted.measurements = {filled<48>(0xbb)};
+    claims = ear_claims(appraise(outside, wanted), wanted, {.issued = 1}).value();
+    assert_int_equal(part(claims, "vtpm", "executables"), 96);
+    assert_int_equal(part(claims, "runtime-log", "executables"), 96);
+    // what nobody looked at has none
+    const Case c = good_case();
+    claims = ear_claims(appraise_case(c), c.want, {.issued = 1}).value();
+    assert_false(claims["submods"].contains("vtpm"));
+}
+
+static void a_jwk_set_names_each_key_by_its_thumbprint(void **) {
+    PublicKey key;
+    key.x = filled<48>(1);
+    key.y = filled<48>(2);
+    const Json set = jwks_json(std::vector{key, PublicKey{key.y, key.x}});
+    assert_int_equal(set["keys"].size(), 2);
+    // by sha256sum(1) of the members in RFC 7638's order, with 48 times 0x01 and 48 times 0x02
+    assert_true(set["keys"][0]["kid"] == "6_Wj_nmVPFYtU8uKQPXN66l7Gk9DxRK8aI5GObxJPz0");
+    assert_true(set["keys"][0]["alg"] == "ES384" && set["keys"][0]["use"] == "sig");
+    assert_true(set["keys"][0]["x"] == set["keys"][1]["y"] && set["keys"][0]["kid"] != set["keys"][1]["kid"]);
+}
+
+static void base64url_has_one_text_for_the_same_bytes(void **) {
+    for (std::size_t size = 0; size < 70; ++size) {
+        Bytes bytes(size, std::byte{0xfb});
+        const std::string text = base64url(bytes);
+        assert_true(parse_base64url(text, "text").value() == bytes);
+        assert_true(text.find_first_of("+/=") == text.npos);
+    }
+    assert_true(base64url(as_bytes("\xfb\xff")) == "-_8");
+    for (const char *const bad : {"-_9", "-_8==", "+/8", "-", "-_8\n", "-_8 ", "a.b", "-_\x80"})
+        assert_true(parse_base64url(bad, "text").error().code == Errc::malformed);
+}
+
+static void a_cwt_has_the_draft_s_labels(void **) {
+    P384PrivateKey key;
+    std::uint64_t state = 1;
+    const Bytes private_key = data("appraise/vek-key.der");
+    assert_true(key.parse(private_key, test_random, &state, "key").has_value());
+    const Case c = good_case();
+    const Json claims = ear_claims(appraise_case(c), c.want, {.issued = 1666529184, .expires = 1666529484}).value();
+    const Bytes cwt = sign_cwt(claims, key).value();
+    const cose::Sign1 message = cose::parse_sign1(cwt, cwt.size()).value();
+    assert_true(cose::verify_sign1(message, key.public_key().value()).has_value());
+    assert_true(cose::find_member(message.protected_header, cose::label::kid).has_value());
+    cbor::Cursor in(message.payload, message.payload.size(), "payload", cbor::Form::deterministic);
+    assert_int_equal(in.map(), 7);
+    assert_int_equal(in.key().value(), 4); // exp
+    assert_int_equal(in.unsigned_integer(), 1666529484);
+    assert_int_equal(in.key().value(), 6); // iat
+    assert_int_equal(in.unsigned_integer(), 1666529184);
+    assert_int_equal(in.key().value(), 8); // cnf: COSE_Key of kind EC2 on P-384
+    assert_true(hex(in.skip_item()).starts_with("a101a401022002215830" + hex(c.claims.key.x) + "225830"));
+    assert_int_equal(in.key().value(), 10); // eat_nonce
+    assert_true(equal(in.bytes(32, 32), c.want.nonce));
+    assert_int_equal(in.key().value(), 265); // eat_profile
+    assert_true(in.text(1, 64) == "tag:ietf.org,2026:rats/ear#04");
+    assert_int_equal(in.key().value(), 266); // submods
+    assert_true(in.map() >= 1);
+    // "sev-snp", 1000: contraindicated, 1001: the vector by AR4SI's labels
+    assert_true(hex(message.payload)
+                    .contains("677365762d736e70a5"
+                              "1903e81860"
+                              "1903e9a8001861010202030300041861051860060007001903eb"));
+    // 1004: developer, build
+    assert_true(hex(message.payload)
+                    .ends_with("1903eca20065" + hex(as_bytes("cvmin")) + "016b" + hex(as_bytes("cvmin 0.1.0"))));
+    assert_true(
+        sign_cwt(ear_claims(appraise_case(c), c.want, {.profile = EarProfile::veraison, .issued = 1}).value(), key)
+            .error()
+            .code == Errc::unsupported);
 }
 
 static void a_jwt_is_signed_with_es384(void **) {
@@ -388,6 +516,11 @@ int main() {
         cmocka_unit_test(an_emulated_root_is_never_affirmed),
         cmocka_unit_test(ear_claims_equal_the_golden_files),
         cmocka_unit_test(an_ear_carries_the_nonce_or_is_not_made),
+        cmocka_unit_test(an_ear_expires_and_names_the_key_that_the_report_binds),
+        cmocka_unit_test(each_part_of_the_evidence_has_a_submodule),
+        cmocka_unit_test(a_jwk_set_names_each_key_by_its_thumbprint),
+        cmocka_unit_test(base64url_has_one_text_for_the_same_bytes),
+        cmocka_unit_test(a_cwt_has_the_draft_s_labels),
         cmocka_unit_test(a_jwt_is_signed_with_es384),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
