@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# What is in deploy/, as those read it whom it is for: Kubernetes' own types, systemd, nginx, Prometheus. Each must also
+# refuse a misspelt name, else it would have looked at nothing. Needs CVMIN_PEER (a root with them; `./dev test` makes it).
+# shellcheck source=tests/image/lib.sh
+. "$CVMIN_SRC/tests/image/lib.sh"
+: "${CVMIN_BUILD:?}"
+[ -f "${CVMIN_PEER:-/nonexistent}/.complete" ] || broken "no root with the peers in CVMIN_PEER: run by ./dev test"
+deploy=$CVMIN_SRC/deploy
+peer() { "$CVMIN_SRC/toolchain/enter.sh" "$CVMIN_PEER" env HOME="$work" "$@"; }
+# misspelt SED FILE: a copy of FILE that SED has changed, in $work/wrong
+misspelt() { sed "$1" "$2" >"$work/wrong" && ! cmp -s "$2" "$work/wrong" || broken "nothing is wrong in $1"; }
+
+# ---- Kubernetes -----------------------------------------------------------------------------------------------------
+manifest=$deploy/kubernetes/cvmin-verifier.yaml
+manifests=$CVMIN_BUILD/peer-go/manifests
+if [ ! "$manifests" -nt "$CVMIN_SRC/tests/peer/manifests.go" ] || [ ! "$manifests" -nt "$CVMIN_PEER/.complete" ]; then
+    # no modules and no network: packages are those of the root
+    peer env GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE="$CVMIN_BUILD/peer-go/cache" GOTOOLCHAIN=local GOPROXY=off \
+        CGO_ENABLED=0 go build -o "$manifests" "$CVMIN_SRC/tests/peer/manifests.go"
+fi
+expect 0 "$manifests" "$manifest"
+cp "$work/stdout" "$work/pod.json"
+while IFS='|' read -r text change; do
+    misspelt "$change" "$manifest"
+    expect 1 "$manifests" "$work/wrong"
+    grep -qF -- "$text" "$work/stderr" || broken "$change: not '$text' but $(cat "$work/stderr")"
+done <<'END'
+unknown field "readinesProbe"|s/readinessProbe:/readinesProbe:/
+unknown field "runAsNonRot"|s/runAsNonRoot:/runAsNonRot:/
+unknown field "podSelektor"|s/podSelector:/podSelektor:/
+already set in map|s/^      serviceAccountName: .*/&\n&/
+"autoscaling/v3 HorizontalPodAutoscaler" is not expected|s,autoscaling/v2,autoscaling/v3,
+the autoscaler scales Deployment cvmin-verifyer|s/kind: Deployment, name: cvmin-verifier/kind: Deployment, name: cvmin-verifyer/
+security context|s/drop: \[ALL\]/drop: [KILL]/
+security context|s/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/
+mode of the keys|s/defaultMode: 0400/defaultMode: 0444/
+no volume "key"|s/{name: keys, mountPath/{name: key, mountPath/
+the Service: no port "htp"|s/targetPort: http/targetPort: htp/
+a node cannot be drained|s/minAvailable: 1/minAvailable: 2/
+the network policy lets everybody in|/namespaceSelector/d; /matchLabels: {kubernetes.io/d
+END
+
+# ---- systemd --------------------------------------------------------------------------------------------------------
+unit=cvmin-verifier.service
+tree=$work/tree # a system that it would be installed on
+mkdir -p "$tree"/{etc/systemd/system,usr/bin,usr/lib/systemd,bin}
+cp -r "$CVMIN_PEER/usr/lib/systemd/system" "$tree/usr/lib/systemd/"
+printf '#!/bin/sh\n' | tee "$tree/usr/bin/cvmin" >"$tree/bin/kill"
+chmod +x "$tree/usr/bin/cvmin" "$tree/bin/kill"
+# analyze UNIT_FILE COMMAND...: systemd-analyze of it, in that system
+analyze() {
+    install -m 0644 "$1" "$tree/etc/systemd/system/$unit"
+    peer systemd-analyze "${@:2}" --root="$tree" "$unit" >"$work/said" 2>&1
+}
+analyze "$deploy/systemd/$unit" verify --man=no || broken "systemd-analyze verify: $(cat "$work/said")"
+[ ! -s "$work/said" ] || broken "systemd-analyze verify: $(cat "$work/said")"
+for change in s/^ProtectSystem=/ProtecSystem=/ s/^ProtectProc=invisible/ProtectProc=hidden/ 's,/usr/bin/cvmin,/usr/bin/cvmni,'; do
+    misspelt "$change" "$deploy/systemd/$unit"
+    analyze "$work/wrong" verify --man=no || true
+    [ -s "$work/said" ] || broken "systemd-analyze has nothing against $change"
+done
+# exposure times ten, of 0 to 100; what is left are the sockets, which are what a server is for
+analyze "$deploy/systemd/$unit" security --offline=true --threshold=9 --no-pager || broken "$(tail -n 1 "$work/said")"
+misspelt '/^SystemCallFilter=/d' "$deploy/systemd/$unit"
+if analyze "$work/wrong" security --offline=true --threshold=9 --no-pager; then broken "exposure without a filter of system calls is no greater"; fi
+
+# ---- nginx ----------------------------------------------------------------------------------------------------------
+site=$deploy/nginx/cvmin-verifier.conf
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/site.key" -out "$work/site.pem" \
+    -days 2 -subj /CN=verifier.example 2>/dev/null
+# nginx_reads FILE: the site with a certificate that is there, in a network of its own (it opens the ports)
+nginx_reads() {
+    sed "s,/etc/nginx/verifier\.example,$work/site," "$1" >"$work/site.conf"
+    [ -e /proc/net/if_inet6 ] || sed -i '/listen \[::\]/d' "$work/site.conf"
+    mkdir -p "$work/nginx"
+    cat >"$work/nginx.conf" <<END
+pid $work/nginx/pid;
+error_log stderr;
+events {}
+http {
+    access_log off;
+    client_body_temp_path $work/nginx/body;
+    proxy_temp_path $work/nginx/proxy;
+    fastcgi_temp_path $work/nginx/fastcgi;
+    uwsgi_temp_path $work/nginx/uwsgi;
+    scgi_temp_path $work/nginx/scgi;
+    include $work/site.conf;
+}
+END
+    peer unshare --net nginx -t -c "$work/nginx.conf" >"$work/said" 2>&1
+}
+nginx_reads "$site" || broken "nginx -t: $(cat "$work/said")"
+if grep -qE '\[(warn|error|emerg)\]' "$work/said"; then broken "nginx -t: $(cat "$work/said")"; fi
+for change in s/proxy_next_upstream_tries/proxy_next_upstream_trys/ s/non_idempotent/nonidempotent/ \
+    's,proxy_pass http://cvmin_verifier,proxy_pass http://cvmin_verifyer,'; do
+    misspelt "$change" "$site"
+    if nginx_reads "$work/wrong"; then broken "nginx -t has nothing against $change"; fi
+done
+
+# ---- Prometheus -----------------------------------------------------------------------------------------------------
+rules=$deploy/prometheus/cvmin-verifier.rules.yml
+expect 0 peer promtool check rules --lint-fatal "$rules"
+grep -q '5 rules found' "$work/stdout" || broken "promtool: $(cat "$work/stdout")"
+misspelt 's/expr: cvmin_ready == 0/expr: cvmin_ready = 0/' "$rules"
+expect 1 peer promtool check rules --lint-fatal "$work/wrong"
+misspelt 's/for: 1m/fro: 1m/' "$rules"
+expect 1 peer promtool check rules --lint-fatal "$work/wrong"
