@@ -211,6 +211,54 @@ static void sessions_leave_the_reserve_to_what_matters(void **) {
     assert_int_equal(count_of(world, "tpm-lost"), 1);
 }
 
+// Sessions have filled all but the reserve, and then comes everything that the reserve is for, each record as large as
+// it can be.
+static void the_reserve_has_room_for_the_largest_computation(void **) {
+    World world;
+    world.clock.us = UINT64_MAX; // microseconds: the number takes 9 bytes
+    const auto session = [&] { world.log.note(event::SessionOpened{.session = UINT64_MAX, .nonce = {}}); };
+    const auto before = [&] { return std::pair{world.log.log().size(), world.log.count()}; };
+    auto [bytes, records] = before();
+    while (count_of(world, "sessions-dropped") == 0) {
+        std::tie(bytes, records) = before();
+        session();
+    }
+    const event::SecretReceived secret{
+        .session = UINT64_MAX, .name = std::string(max_secret_name_size, 's'), .commitment = {}};
+    std::vector<Event> events(max_secrets, secret);
+    events.emplace_back(event::Manifest{});
+    events.emplace_back(event::InputReceived{.session = UINT64_MAX, .item = std::string{algorithm_item}, .digest = {}});
+    for (std::size_t i = 0; i < max_datasets; ++i)
+        events.emplace_back(
+            event::InputReceived{.session = UINT64_MAX,
+                                 .item = std::string{data_item_prefix} + std::string(max_manifest_name_size, 'd'),
+                                 .digest = {}});
+    events.emplace_back(event::Start{});
+    events.emplace_back(event::Result{.digest = {}, .status = UINT64_MAX}); // with what follows more than run-failed
+    events.emplace_back(event::ResultTaken{});
+    for (unsigned i = 0; i < max_violations + 1; ++i)
+        world.log.violation({.session = UINT64_MAX,
+                             .rule = ViolationRule::wrong_role,
+                             .name = std::string{output_prefix} + std::string(cvmin::max_output_name_size, 'v')});
+    for (const Event &event : events) {
+        assert_true(world.log.has_room());
+        world.log.record(event);
+    }
+    world.log.lost(
+        {Errc::timed_out, std::string_view{"a reason that is as long as any can be, and longer than what the "
+                                           "agent says of its TPM by some words, so that it is cut"}});
+    assert_true(world.log.has_room());
+    assert_int_equal(count_of(world, "log-full"), 0);
+    assert_int_equal(count_of(world, "secret-received"), max_secrets);
+    assert_int_equal(count_of(world, "input-received"), 1 + max_datasets);
+    assert_int_equal(count_of(world, "violation"), max_violations);
+    for (const char *once : {"manifest", "start", "result", "result-taken", "violations-dropped", "tpm-lost"})
+        assert_int_equal(count_of(world, once), 1);
+    // what runtime_log.hpp and docs/runtime-log.md say of it
+    assert_int_equal(world.log.log().size() - bytes, 15398);
+    assert_int_equal(world.log.count() - records, 73);
+}
+
 static void what_cannot_be_recorded_is_not_done(void **) {
     // room for two records beside the two that are kept back for the end of the log
     World world{true, RuntimeLogWriter{max_runtime_log_size, 4}};
@@ -273,6 +321,7 @@ int main() {
         cmocka_unit_test(a_secret_is_recorded_once_and_only_its_sender_can_tell_what_it_was),
         cmocka_unit_test(what_is_not_allowed_is_recorded_and_not_more_than_so_often),
         cmocka_unit_test(sessions_leave_the_reserve_to_what_matters),
+        cmocka_unit_test(the_reserve_has_room_for_the_largest_computation),
         cmocka_unit_test(what_cannot_be_recorded_is_not_done),
         cmocka_unit_test(sessions_are_recorded_up_to_the_reserve_and_no_further),
         cmocka_unit_test(events_are_given_to_attested_peers_from_any_number_on),
