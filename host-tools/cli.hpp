@@ -62,6 +62,7 @@ int cmd_sign(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_upload(int argc, char **argv);
+int cmd_verifier(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 
 } // namespace cvmin

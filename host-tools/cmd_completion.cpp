@@ -27,6 +27,10 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "list inspect hardening diff" -- "$current")
         return
     fi
+    if [ "$command" = verifier ] && [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W serve -- "$current")
+        return
+    fi
     if [ "$command" = receipt ] && [ "$COMP_CWORD" -eq 2 ]; then
         mapfile -t COMPREPLY < <(compgen -W verify -- "$current")
         return
@@ -40,7 +44,7 @@ static constexpr char script[] = R"bash(_cvmin() {
         return
     fi
     local help=("$command")
-    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != manifest ] && [ "$command" != policy ] && [ "$command" != receipt ] || help=("$command" "${COMP_WORDS[2]}")
+    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != manifest ] && [ "$command" != policy ] && [ "$command" != receipt ] && [ "$command" != verifier ] || help=("$command" "${COMP_WORDS[2]}")
     [ "$command" != release ] || [ "${COMP_WORDS[2]}" != check ] || help=(release check)
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "${help[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")

@@ -214,19 +214,10 @@ Explained<Wanted> wanted_of(const Args &args) {
     const auto ids = id_block_values(args);
     if (!ids)
         return std::unexpected(ids.error());
-    const auto manifest = load_image_manifest(args.image);
-    if (!manifest)
-        return explain(manifest.error(), args.image);
-    const auto files = load_image_files(*manifest);
-    if (!files)
-        return explain(files.error(), args.image);
-    const auto before = predict_before_vcpus(*manifest, *files);
-    if (!before)
-        return explain(before.error(), args.image);
-    const auto values = predict_all(*before, manifest->guest_features);
-    if (!values)
-        return explain(values.error(), args.image);
-    return Wanted{corim::launches(*manifest, *values, *ids), manifest->debug};
+    auto image = read_image_reference(args.image, *ids);
+    if (!image)
+        return std::unexpected(image.error());
+    return Wanted{std::move(image->launches), image->debug};
 }
 
 // A refusal: 1, with its reason on standard error, and in the JSON.

@@ -27,7 +27,9 @@ Explained<PublicKey> read_collateral_key(const std::string &path) {
     return *key;
 }
 
-Explained<void> add_endorsements(const EndorsementArgs &args, std::time_t now, Endorsements &into) {
+Explained<std::optional<std::time_t>> add_endorsements(const EndorsementArgs &args, std::time_t now,
+                                                       Endorsements &into) {
+    std::optional<std::time_t> ends;
     if (args.collateral) {
         std::optional<PublicKey> key;
         if (args.key) {
@@ -49,6 +51,7 @@ Explained<void> add_endorsements(const EndorsementArgs &args, std::time_t now, E
         into.crls.insert(into.crls.end(), own->crls.begin(), own->crls.end());
         into.minimum_tcb = own->minimum_tcb;
         into.source = own->source;
+        ends = static_cast<std::time_t>(bundle->expires) - 1; // the last second in which it counts
     }
     if (args.crl) {
         const auto text = read_file(*args.crl, max_crl_size);
@@ -59,7 +62,7 @@ Explained<void> add_endorsements(const EndorsementArgs &args, std::time_t now, E
             return explain(list.error(), *args.crl);
         into.crl = std::make_shared<const RevocationList>(std::move(*list));
     }
-    return {};
+    return ends;
 }
 
 } // namespace cvmin

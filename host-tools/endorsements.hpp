@@ -19,8 +19,9 @@ void add_endorsement_options(CLI::App &app, EndorsementArgs &args, CollateralKey
 
 // Adds to `into`. The collateral is signed by the key, where one is given, and has not ended at `now`: else mismatch,
 // with a text that begins with the file's name and collateral.signature, .expiry or .format. The errors of reading
-// files, and of parsing.
-Explained<void> add_endorsements(const EndorsementArgs &args, std::time_t now, Endorsements &into);
+// files, and of parsing. Gives the time at which the collateral ends.
+Explained<std::optional<std::time_t>> add_endorsements(const EndorsementArgs &args, std::time_t now,
+                                                       Endorsements &into);
 
 // A public key on P-384 for checking collateral, PEM or DER.
 Explained<PublicKey> read_collateral_key(const std::string &path);

@@ -30,6 +30,7 @@ static constexpr Command table[] = {
     {"certs", "fetch AMD's certificates and lists, bundle them for offline use", cmd_certs},
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
+    {"verifier", "serve: appraise evidence for others, over HTTP", cmd_verifier},
     {"policy", "make, check and explain appraisal policies", cmd_policy},
     {"show", "print a report, certificate, list, claims, evidence or log", cmd_show},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},

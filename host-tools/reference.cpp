@@ -3,6 +3,7 @@
 #include "host-tools/publish/release_bundle.hpp"
 
 #include "host-tools/base/os.hpp"
+#include "image/build.hpp"
 #include "qemu/supervisor.hpp"
 
 namespace cvmin {
@@ -43,6 +44,15 @@ Explained<Bytes> sign_corim(ByteView corim, const P384PrivateKey &key, std::stri
     return std::move(*made);
 }
 
+static std::optional<std::int64_t> end_of(const corim::Corim &parsed) {
+    std::optional<std::int64_t> ends;
+    for (const auto &validity :
+         {parsed.validity, parsed.signature ? parsed.signature->validity : std::optional<corim::Validity>{}})
+        if (validity && validity->not_after != INT64_MAX)
+            ends = std::min(ends.value_or(INT64_MAX), validity->not_after);
+    return ends;
+}
+
 Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
                                         const std::optional<std::filesystem::path> &key, std::int64_t now) {
     const auto file = read_file(path, corim::max_size);
@@ -72,6 +82,32 @@ Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
     if (out.debug)
         out.source += ", DEBUG image";
     out.launches = std::move(*launches);
+    out.ends = end_of(*parsed);
+    return out;
+}
+
+Explained<ReferenceFile> read_image_reference(const std::filesystem::path &image_json,
+                                              const corim::IdBlockValues &id_block) {
+    const auto manifest = load_image_manifest(image_json);
+    if (!manifest)
+        return explain(manifest.error(), image_json.string());
+    const auto files = load_image_files(*manifest);
+    if (!files)
+        return explain(files.error(), image_json.string());
+    const auto before = predict_before_vcpus(*manifest, *files);
+    if (!before)
+        return explain(before.error(), image_json.string());
+    const auto values = predict_all(*before, manifest->guest_features);
+    if (!values)
+        return explain(values.error(), image_json.string());
+    auto measured = boot_files(files->kernel, files->initrd, manifest->command_line);
+    if (!measured)
+        return explain(measured.error(), image_json.string());
+    ReferenceFile out;
+    out.source = image_json.string() + (manifest->debug ? ", DEBUG image" : "");
+    out.debug = manifest->debug;
+    out.boot_files = std::move(*measured);
+    out.launches = corim::launches(*manifest, *values, id_block);
     return out;
 }
 
@@ -91,6 +127,12 @@ Explained<ReferenceFile> read_release_reference(const std::filesystem::path &dir
         return explain(files.error(), directory.string());
     out.boot_files = std::move(*files);
     out.launches = std::move(release->launches);
+    const auto signed_values =
+        read_file(directory / signed_corim_name, corim::max_size); // as read_release() checked it
+    const auto parsed = signed_values ? corim::parse(*signed_values) : std::unexpected(signed_values.error());
+    if (!parsed)
+        return explain(parsed.error(), (directory / signed_corim_name).string());
+    out.ends = end_of(*parsed);
     return out;
 }
 
