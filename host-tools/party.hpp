@@ -61,7 +61,7 @@ struct Uploaded {
 // Nothing is sent to an agent that `accepted` is not about. mismatch: the agent has something else than the manifest
 // names; and the errors above.
 Explained<Uploaded> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
-                       std::uint64_t size, unsigned timeout_s, const MovedBytes &moved);
+                           std::uint64_t size, unsigned timeout_s, const MovedBytes &moved);
 
 // A part of the result ("log", "receipt", "output/NAME"), at most `limit` bytes, given on piece by piece.
 // too_large; and the errors above, and those of `take`.
