@@ -22,6 +22,9 @@ constexpr auto watch_interval = std::chrono::milliseconds{250}; // how late a sl
 // MHD's memory of one connection: the headers, and what is read of a body at a time
 constexpr std::size_t connection_memory = max_header_size + (16u << 10);
 
+// What is read of a body that is refused, and thrown away: so far a client can still hear why.
+constexpr std::size_t max_discarded = 16u << 20;
+
 std::uint64_t now_us() {
     return static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -89,11 +92,15 @@ struct Exchange { // a request and what is known of it
     Bytes body;
     std::size_t received = 0;
     bool begun = false, refused = false, overloaded = false;
+    std::optional<HttpReply> early{}; // what it will be told once its body has gone by
     std::uint64_t began_us = 0;
     int status = 0;
     Route route = Route::other;
-    std::string_view why{}; // of a refusal before the service saw it
 };
+
+HttpReply too_large() {
+    return problem_reply(413, "too-large", std::format("body: wanted at most {} bytes", max_request_body));
+}
 
 std::string peer_of(const sockaddr *address) {
     char text[INET6_ADDRSTRLEN] = "";
@@ -136,6 +143,7 @@ class Server final : public HttpServer {
     MHD_Result finish(MHD_Connection *connection, Exchange &exchange);
     MHD_Result send(MHD_Connection *connection, Exchange &exchange, const HttpReply &reply);
     MHD_Result refuse(MHD_Connection *connection, Exchange &exchange, HttpReply reply);
+    MHD_Result refuse_before_body(MHD_Connection *connection, Exchange &exchange, HttpReply reply);
     void watch();
     void end(Connection &connection, bool say_why);
 
@@ -220,7 +228,7 @@ MHD_Result Server::access(void *self, MHD_Connection *connection, const char *, 
     if (*size != 0) {
         server.receive(*exchange, std::as_bytes(std::span{data, *size}));
         *size = 0;
-        return MHD_YES;
+        return exchange->received <= max_discarded ? MHD_YES : MHD_NO;
     }
     return server.finish(connection, *exchange);
 }
@@ -249,24 +257,32 @@ MHD_Result Server::begin(MHD_Connection *connection, Exchange &exchange, const c
         HttpReply reply =
             problem_reply(429, "rate", std::format("rate: wanted at most {} requests a second", limits_.rate));
         reply.headers.emplace_back("Retry-After", std::to_string(*wait));
-        return refuse(connection, exchange, std::move(reply));
+        return refuse_before_body(connection, exchange, std::move(reply));
     }
     if (const std::string_view length = message.header("content-length"); !length.empty()) {
         std::uint64_t bytes = 0; // MHD has seen that it is a number
         const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), bytes);
         if (error != std::errc{} || end != length.data() + length.size() || bytes > max_request_body)
-            return refuse(
-                connection, exchange,
-                problem_reply(413, "too-large", std::format("body: wanted at most {} bytes", max_request_body)));
+            return refuse_before_body(connection, exchange, too_large());
     }
     if (auto refusal = service_.refuse_early(message, std::time(nullptr)))
-        return refuse(connection, exchange, std::move(*refusal));
+        return refuse_before_body(connection, exchange, std::move(*refusal));
+    return MHD_YES;
+}
+
+// Most clients look for an answer when they have sent everything: one that comes earlier, before the end of the
+// connection, is lost on them. Their body is let go by unless it is endless. A client that asked first (100-continue)
+// is waiting.
+MHD_Result Server::refuse_before_body(MHD_Connection *connection, Exchange &exchange, HttpReply reply) {
+    if (!exchange.message.header("expect").empty())
+        return refuse(connection, exchange, std::move(reply));
+    exchange.early = std::move(reply);
     return MHD_YES;
 }
 
 void Server::receive(Exchange &exchange, ByteView data) {
     exchange.received += data.size();
-    if (exchange.refused || exchange.overloaded)
+    if (exchange.early || exchange.refused || exchange.overloaded)
         return;
     if (exchange.received > max_request_body) { // chunked: nobody said how long it would be
         exchange.refused = true;
@@ -288,9 +304,10 @@ MHD_Result Server::finish(MHD_Connection *connection, Exchange &exchange) {
             return MHD_NO; // too late: it was told so
         open->since_us = now_us();
     }
+    if (exchange.early)
+        return refuse(connection, exchange, std::move(*exchange.early));
     if (exchange.refused)
-        return refuse(connection, exchange,
-                      problem_reply(413, "too-large", std::format("body: wanted at most {} bytes", max_request_body)));
+        return refuse(connection, exchange, too_large());
     if (exchange.overloaded) {
         HttpReply reply = problem_reply(503, "overloaded", "body: too many are being received at once");
         reply.headers.emplace_back("Retry-After", "1");
@@ -355,13 +372,13 @@ void Server::completed(void *self, MHD_Connection *connection, void **context, M
 void Server::connected(void *self, MHD_Connection *connection, void **context, MHD_ConnectionNotificationCode what) {
     auto &server = *static_cast<Server *>(self);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        const MHD_ConnectionInfo *const socket =
-            server.http_.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        const MHD_ConnectionInfo *const address =
-            server.http_.get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
         auto open = std::make_unique<Connection>();
-        open->fd = socket != nullptr ? socket->connect_fd : -1;
-        open->peer = peer_of(address != nullptr ? address->client_addr : nullptr);
+        // one answer at a time: the next takes its place
+        const MHD_ConnectionInfo *info =
+            server.http_.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        open->fd = info != nullptr ? info->connect_fd : -1;
+        info = server.http_.get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        open->peer = peer_of(info != nullptr ? info->client_addr : nullptr);
         open->since_us = now_us();
         ++server.service_.metrics().connections;
         const std::lock_guard lock{server.connections_mutex_};

@@ -38,6 +38,8 @@ expect runtime-log show ru
 expect eventlog show ev
 expect quote show q
 expect --html show --ht
+expect serve verifier s
+expect --session-key verifier serve --se
 expect --follow events --fo
 expect --listen boot --li
 expect --connect verify --con
