@@ -24,6 +24,9 @@ std::string number(std::uint64_t value) {
     return std::to_string(value);
 }
 
+// Why there is no result, to others than consumers: in what way a program ends it can choose by what it has read.
+constexpr std::string_view unsaid = "the program gave no result";
+
 std::string mebibytes(std::uint64_t bytes) {
     return bytes % (1u << 20) == 0 ? number(bytes >> 20) + " MiB" : number(bytes) + " bytes";
 }
@@ -232,7 +235,7 @@ Response Computation::on(const request::PutEnd &request, const Party &from) {
         return failure(PeerErrc::internal, sealed.error());
     }
     input.complete = true;
-    parts_.log.record(event::InputReceived{.session = from.session, .item = request.item, .digest = input.item.sha256});
+    parts_.log.record(event::InputReceived{.session = from.session, .item = request.item});
     return response::Stored{input.item.sha256};
 }
 
@@ -294,11 +297,11 @@ void Computation::ended(const SandboxExit &exit) {
         log_.insert(log_.end(), as_bytes(mark).begin(), as_bytes(mark).end());
     }
     if (std::string reason = reason_of(exit, agreement_->manifest.algorithm.limits); !reason.empty())
-        return fail_run(std::move(reason));
+        return fail_run(std::move(reason), true);
     parts_.store.wipe(); // what the program has read is not needed any more
     auto outputs = parts_.sandbox->outputs();
     if (!outputs)
-        return fail_run("the output is refused: " + to_string(outputs.error()));
+        return fail_run("the output is refused: " + to_string(outputs.error()), true);
     run_state::Hashing hashing;
     for (OutputFile &file : *outputs)
         hashing.files.push_back({.name = std::move(file.name), .size = file.size, .sha256 = {}});
@@ -327,18 +330,18 @@ void Computation::hash_some(run_state::Hashing &state) {
         return;
     if (!parts_.log.has_room())
         return fail_run("the runtime log has no room left");
-    parts_.log.record(event::Result{.digest = output_digest(state.files), .status = wait_status_.value_or(0)});
+    parts_.log.record(event::Result{wait_status_.value_or(0)});
     std::vector<response::OutputFile> files = std::move(state.files);
     state_ = run_state::Result{.files = std::move(files), .receipt = {}, .confirmed = {}};
 }
 
-void Computation::fail_run(std::string reason) {
+void Computation::fail_run(std::string reason, bool by_program) {
     reason.resize(std::min(reason.size(), max_reason_size));
-    parts_.log.record(event::RunFailed{reason});
+    parts_.log.record(event::RunFailed{by_program ? std::string{unsaid} : reason});
     // what cannot be given back is lost until the machine goes off; there is no second run in this boot
     [[maybe_unused]] const auto cleaned = parts_.sandbox->clean();
     parts_.store.wipe();
-    state_ = run_state::Failed{std::move(reason)};
+    state_ = run_state::Failed{std::move(reason), by_program};
 }
 
 void Computation::stop() {
@@ -360,11 +363,13 @@ Response Computation::on(const request::Status &, const Party &from) {
         return failure(PeerErrc::not_a_party);
     for (const Input &input : agreement_->inputs)
         status.items.push_back({.item = input.item.name, .received = input.received, .complete = input.complete});
+    const bool consumes = is_consumer(agreement_->manifest, party);
     if (const auto *failed = std::get_if<run_state::Failed>(&state_))
-        status.reason = failed->reason;
+        status.reason = failed->by_program && !consumes ? std::string{unsaid} : failed->reason;
+    if (!consumes)
+        return status;
     status.wait_status = wait_status_;
-    if (const auto *result = std::get_if<run_state::Result>(&state_);
-        result != nullptr && is_consumer(agreement_->manifest, party))
+    if (const auto *result = std::get_if<run_state::Result>(&state_))
         status.outputs = result->files;
     return status;
 }

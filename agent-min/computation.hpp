@@ -39,7 +39,8 @@ struct Done {
     Sha256Digest receipt{}; // so that whoever lost the last answer can confirm again
 };
 struct Failed {
-    std::string reason; // 1..max_reason_size
+    std::string reason;      // 1..max_reason_size
+    bool by_program = false; // the program chose it, so it is for consumers
 };
 struct Stopped {};
 } // namespace run_state
@@ -105,7 +106,7 @@ class Computation final : public Background {
     void start();
     void ended(const SandboxExit &exit);
     void hash_some(run_state::Hashing &state);
-    void fail_run(std::string reason);
+    void fail_run(std::string reason, bool by_program = false);
     Result<void> make_receipt(run_state::Result &state);
 
     Parts parts_;

@@ -10,7 +10,7 @@ namespace cvmin::agent {
 
 // Kept for what matters when anybody who reaches the port can have sessions recorded: 16 secrets, max_violations
 // violations, manifest, 17 inputs, start, result, its end, the loss of the TPM, and the marks of what was dropped take
-// 15,398 bytes in 72 records when each is as large as it can be (test_agent_log), and 768 bytes and 2 records are kept
+// 14,768 bytes in 72 records when each is as large as it can be (test_agent_log), and 768 bytes and 2 records are kept
 // for the end of the log. The rest is for kinds that are not there yet.
 inline constexpr std::size_t log_reserve = 20u << 10;
 inline constexpr std::size_t log_reserve_records = 128;

@@ -82,9 +82,8 @@ Bytes encode_content(std::uint64_t time_us, const Event &event) {
                        bytes(2, start.program);
                    },
                    [&](const event::Result &result) {
-                       open(2);
-                       bytes(2, result.digest);
-                       number(3, result.status);
+                       open(1);
+                       number(2, result.status);
                    },
                    [&](const event::Violation &violation) {
                        open(3);
@@ -104,10 +103,9 @@ Bytes encode_content(std::uint64_t time_us, const Event &event) {
                    },
                    [&](const event::ViolationsDropped &) { open(0); },
                    [&](const event::InputReceived &input) {
-                       open(3);
+                       open(2);
                        number(2, input.session);
                        text(3, input.item);
-                       bytes(4, input.digest);
                    },
                    [&](const event::RunFailed &failed) {
                        open(1);
@@ -181,12 +179,8 @@ constexpr std::array<ReadEvent, std::variant_size_v<Event>> readers{
         return event::Start{in.array<32>()};
     },
     [](cbor::Decoder &in) -> Event {
-        event::Result result;
-        in.member(2, "runtime_log.result.digest");
-        result.digest = in.array<32>();
-        in.member(3, "runtime_log.result.status");
-        result.status = in.unsigned_integer();
-        return result;
+        in.member(2, "runtime_log.result.status");
+        return event::Result{in.unsigned_integer()};
     },
     [](cbor::Decoder &in) -> Event {
         event::Violation violation;
@@ -224,8 +218,6 @@ constexpr std::array<ReadEvent, std::variant_size_v<Event>> readers{
         input.session = in.unsigned_integer();
         in.member(3, "runtime_log.input_received.item");
         input.item = name_of(in, max_item_name_size, valid_item);
-        in.member(4, "runtime_log.input_received.digest");
-        input.digest = in.array<32>();
         return input;
     },
     [](cbor::Decoder &in) -> Event {

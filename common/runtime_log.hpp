@@ -75,8 +75,7 @@ struct Start {
     Sha256Digest program{}; // of the executable
     friend bool operator==(const Start &, const Start &) = default;
 };
-struct Result {
-    Sha256Digest digest{};    // of the output
+struct Result {               // no digest of the output: whoever reads the log could try what the output may be
     std::uint64_t status = 0; // wait status
     friend bool operator==(const Result &, const Result &) = default;
 };
@@ -103,10 +102,9 @@ struct TpmLost {        // from here on there is no TPM; this record and later o
 struct ViolationsDropped { // from here on no violation is recorded
     friend bool operator==(const ViolationsDropped &, const ViolationsDropped &) = default;
 };
-struct InputReceived { // whole, and what the manifest names
+struct InputReceived { // whole, and what the manifest names, which has its digest; for the same reason it is not here
     std::uint64_t session = 0;
     std::string item; // valid_item
-    Sha256Digest digest{};
     friend bool operator==(const InputReceived &, const InputReceived &) = default;
 };
 struct RunFailed {      // there is no result, and there will be none

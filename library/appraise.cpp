@@ -20,7 +20,8 @@ namespace {
 
 using Options = cvmin_appraise_options;
 
-static_assert(sizeof(void *) == 8 && sizeof(Options) == 232, "the structure of the published interface");
+static_assert(sizeof(void *) == 8 && sizeof(Options) == 248 && CVMIN_APPRAISE_OPTIONS_LEAST_SIZE == 232,
+              "the structure of the published interface");
 static_assert(CVMIN_APPRAISE_MAX_EVIDENCE_SIZE == max_evidence_size);
 static_assert(CVMIN_APPRAISE_MAX_CERTIFICATE_SIZE == max_certificate_size);
 static_assert(CVMIN_APPRAISE_MAX_CERTIFICATE_TABLE_SIZE == max_cert_table_size);
@@ -50,7 +51,7 @@ std::unexpected<Failure> invalid(std::string text) {
 // ---- options --------------------------------------------------------------------------------------------------
 
 OrFailure<Options> read_options(const Options *given) {
-    const auto options = copy_options(given);
+    const auto options = copy_options(given, CVMIN_APPRAISE_OPTIONS_LEAST_SIZE);
     if (options)
         return *options;
     switch (options.error()) {
@@ -84,6 +85,7 @@ constexpr Input inputs[] = {
     {"nonce", &Options::nonce, max_nonce_size, CVMIN_APPRAISE_SUBJECT_EVIDENCE},
     {"exporter", &Options::exporter, exporter_size, CVMIN_APPRAISE_SUBJECT_EVIDENCE, exporter_size},
     {"peer_key", &Options::peer_key, 96, CVMIN_APPRAISE_SUBJECT_EVIDENCE, 96},
+    {"manifest", &Options::manifest, sizeof(Sha256Digest), 0, sizeof(Sha256Digest)},
 };
 
 // What is given must take part in the verdict: an option without effect is a caller's mistake that would go unseen.
@@ -188,6 +190,8 @@ OrFailure<Expectations> read_expectations(const Options &o) {
         std::ranges::copy(view(o.peer_key).first(key.x.size()), key.x.begin());
         std::ranges::copy(view(o.peer_key).last(key.y.size()), key.y.begin());
     }
+    if (!absent(o.manifest))
+        std::ranges::copy(view(o.manifest), wanted.manifest.emplace().begin());
     return wanted;
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/bytes.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <expected>
@@ -18,17 +19,20 @@ enum class OptionsProblem : std::uint8_t {
     unknown, // a later version's member is set
 };
 
-// The caller's structure in the form that this version knows. Its first member is its size.
-template <class Options> std::expected<Options, OptionsProblem> copy_options(const Options *given) {
+// The caller's structure in the form that this version knows. Its first member is its size: `least` is that of a caller
+// who does not know what was appended later, which then is absent.
+template <class Options>
+std::expected<Options, OptionsProblem> copy_options(const Options *given, std::size_t least = sizeof(Options)) {
     if (!given)
         return std::unexpected(OptionsProblem::null);
     std::size_t size; // read before anything else: only that many bytes are the caller's
     std::memcpy(&size, given, sizeof size);
-    if (size < sizeof(Options) || size > max_options_size)
+    if ((size < sizeof(Options) && size != least) || size > max_options_size)
         return std::unexpected(OptionsProblem::size);
-    Options options;
-    std::memcpy(&options, given, sizeof options);
-    if (!all_zero(ByteView{reinterpret_cast<const std::byte *>(given) + sizeof options, size - sizeof options}))
+    Options options{};
+    std::memcpy(&options, given, std::min(size, sizeof options));
+    if (size > sizeof options &&
+        !all_zero(ByteView{reinterpret_cast<const std::byte *>(given) + sizeof options, size - sizeof options}))
         return std::unexpected(OptionsProblem::unknown);
     return options;
 }

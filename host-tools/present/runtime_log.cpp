@@ -70,16 +70,14 @@ Json event_members(const Event &event) {
                 return Json{{"session", secret.session}, {"name", secret.name}, {"commitment", hex(secret.commitment)}};
             },
             [](const event::Start &start) { return Json{{"program_sha256", hex(start.program)}}; },
-            [](const event::Result &result) { return Json{{"sha256", hex(result.digest)}, {"status", result.status}}; },
+            [](const event::Result &result) { return Json{{"status", result.status}}; },
             [](const event::Violation &violation) {
                 return Json{
                     {"session", violation.session}, {"rule", violation_name(violation.rule)}, {"name", violation.name}};
             },
             [](const event::Stop &stop) { return Json{{"session", stop.session}}; },
             [](const event::TpmLost &lost) { return Json{{"reason", printable_line(lost.reason)}}; },
-            [](const event::InputReceived &input) {
-                return Json{{"session", input.session}, {"item", input.item}, {"sha256", hex(input.digest)}};
-            },
+            [](const event::InputReceived &input) { return Json{{"session", input.session}, {"item", input.item}}; },
             [](const event::RunFailed &failed) { return Json{{"reason", printable_line(failed.reason)}}; },
             [](const auto &) { return Json::object(); },
         },
@@ -124,9 +122,7 @@ std::string event_text(const Event &event) {
                 return session_text(secret.session) + ", " + secret.name + ", commitment " + hex(secret.commitment);
             },
             [](const event::Start &start) { return "program sha256 " + hex(start.program); },
-            [](const event::Result &result) {
-                return "sha256 " + hex(result.digest) + ", status " + std::to_string(result.status);
-            },
+            [](const event::Result &result) { return "status " + std::to_string(result.status); },
             [](const event::Violation &violation) {
                 return session_text(violation.session) + ", " + violation.name + ": " +
                        std::string{message(violation.rule)};
@@ -136,9 +132,7 @@ std::string event_text(const Event &event) {
             [](const event::Stop &stop) { return session_text(stop.session); },
             [](const event::TpmLost &lost) { return printable_line(lost.reason); },
             [](const event::ViolationsDropped &) { return std::string{"violations are not recorded any more"}; },
-            [](const event::InputReceived &input) {
-                return session_text(input.session) + ", " + input.item + ", sha256 " + hex(input.digest);
-            },
+            [](const event::InputReceived &input) { return session_text(input.session) + ", " + input.item; },
             [](const event::RunFailed &failed) { return printable_line(failed.reason); },
             [](const event::ResultTaken &) {
                 return std::string{"every consumer has the result; inputs and result are wiped"};

@@ -93,12 +93,18 @@ struct cvmin_appraise_options {
     struct cvmin_appraise_bytes nonce;        /* EVIDENCE: the caller's own, 32 to 64 bytes */
     struct cvmin_appraise_bytes exporter;     /* EVIDENCE: TLS exporter of the connection, 32 bytes; or skip it */
     struct cvmin_appraise_bytes peer_key;     /* EVIDENCE: X and Y of the connection's P-384 key; or skip it */
+    /* Appended later: whoever does not know it passes the structure up to here. */
+    struct cvmin_appraise_bytes manifest; /* SHA-256 of the computation manifest, 32 bytes: HOST_DATA must be it, and
+                                             EVIDENCE's claims name it */
 };
+/* What a structure without the members that came later has. */
+#define CVMIN_APPRAISE_OPTIONS_LEAST_SIZE offsetof(struct cvmin_appraise_options, manifest)
 #define CVMIN_APPRAISE_OPTIONS_INIT                                                                                    \
     {sizeof(struct cvmin_appraise_options),                                                                            \
      CVMIN_APPRAISE_SUBJECT_REPORT,                                                                                    \
      0,                                                                                                                \
      0,                                                                                                                \
+     {NULL, 0},                                                                                                        \
      {NULL, 0},                                                                                                        \
      {NULL, 0},                                                                                                        \
      {NULL, 0},                                                                                                        \

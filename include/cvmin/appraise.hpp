@@ -46,7 +46,7 @@ struct Options {
     std::string_view policy{};
     Input measurements{};
     Input vek{}, ask{}, ark{}, certificates{}, crl{}, emulated_ark{};
-    Input report_data{}, nonce{}, exporter{}, peer_key{};
+    Input report_data{}, nonce{}, exporter{}, peer_key{}, manifest{};
 };
 
 struct Verdict {
@@ -76,6 +76,7 @@ inline std::expected<Verdict, Failure> appraise(const Options &o) {
     options.nonce = bytes(o.nonce);
     options.exporter = bytes(o.exporter);
     options.peer_key = bytes(o.peer_key);
+    options.manifest = bytes(o.manifest);
     Verdict verdict;
     char error[256] = "";
     std::size_t size = CVMIN_APPRAISE_VERDICT_SIZE;

@@ -14,7 +14,7 @@ class Options(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_size_t), ("subject", ctypes.c_uint32), ("skip", ctypes.c_uint32),
                 ("time", ctypes.c_int64)] + [(name, Bytes) for name in (
                     "evidence", "policy", "measurements", "vek", "ask", "ark", "certificates", "crl", "emulated_ark",
-                    "report_data", "nonce", "exporter", "peer_key")]
+                    "report_data", "nonce", "exporter", "peer_key", "manifest")]
 
 
 def main(path, report_file, vek_file, policy_file, seconds):

@@ -207,6 +207,52 @@ void appraise_judges_evidence_of_the_agent(void **) {
     assert_int_equal(call(options), CVMIN_APPRAISE_INVALID_ARGUMENT);
 }
 
+void appraise_wants_the_caller_s_manifest(void **) {
+    Case c = good_case();
+    const Bytes manifest(32, std::byte{0x0d}), other(32, std::byte{0x0e}); // HOST_DATA of the case is the former
+    std::ranges::copy(manifest, c.claims.manifest.emplace().begin());
+    const Bytes evidence = make_evidence(c), ark = der("ark"), policy = data("../../policies/emulated.json");
+    const Bytes measurement(48, std::byte{0xaa});
+    Call options = CVMIN_APPRAISE_OPTIONS_INIT;
+    options.subject = CVMIN_APPRAISE_SUBJECT_EVIDENCE;
+    options.skip = CVMIN_APPRAISE_SKIP_EXPORTER | CVMIN_APPRAISE_SKIP_PEER_KEY;
+    options.time = c.want.now;
+    options.evidence = given(evidence);
+    options.policy = given(policy);
+    options.measurements = given(measurement);
+    options.emulated_ark = given(ark);
+    options.nonce = given(c.claims.nonce);
+    const auto failed = [&] {
+        Json verdict;
+        std::string names;
+        call(options, nullptr, &verdict);
+        for (const Json &check : verdict["checks"])
+            if (check["outcome"] == "failed")
+                names += check["check"].get<std::string>() + " ";
+        return names;
+    };
+    options.manifest = given(manifest);
+    assert_int_equal(call(options), CVMIN_APPRAISE_ACCEPTED);
+    options.manifest = given(other);
+    assert_int_equal(call(options), CVMIN_APPRAISE_REFUSED);
+    assert_true(failed() == "snp.host_data claims.manifest ");
+    options.manifest = given(ByteView{other}.first(31));
+    std::string error;
+    assert_int_equal(call(options, &error), CVMIN_APPRAISE_INVALID_ARGUMENT);
+    assert_true(error.contains("options.manifest"));
+    // a caller who was compiled before the member was there: what lies behind his structure is not looked at
+    options.manifest = given(other);
+    options.struct_size = CVMIN_APPRAISE_OPTIONS_LEAST_SIZE;
+    assert_int_equal(call(options), CVMIN_APPRAISE_ACCEPTED);
+
+    Call report = good_call(); // of a report by itself HOST_DATA alone tells
+    report.manifest = given(other);
+    assert_int_equal(call(report), CVMIN_APPRAISE_REFUSED);
+    const Bytes there = to_bytes(ByteView{real().report}.subspan(0xc0, 32));
+    report.manifest = given(there);
+    assert_int_equal(call(report), CVMIN_APPRAISE_ACCEPTED);
+}
+
 void appraise_refuses_wrong_use(void **) {
     static const Bytes large((1u << 20) + 48);
     const Bytes junk(100, std::byte{'x'});
@@ -216,6 +262,8 @@ void appraise_refuses_wrong_use(void **) {
         std::string_view text;
     } wrong[] = {
         {[](Call &o) { o.struct_size -= 8; }, CVMIN_APPRAISE_INVALID_ARGUMENT, "struct_size"},
+        {[](Call &o) { o.struct_size = CVMIN_APPRAISE_OPTIONS_LEAST_SIZE - 8; }, CVMIN_APPRAISE_INVALID_ARGUMENT,
+         "size"},
         {[](Call &o) { o.struct_size = 0; }, CVMIN_APPRAISE_INVALID_ARGUMENT, "struct_size"},
         {[](Call &o) { o.struct_size = 1u << 20; }, CVMIN_APPRAISE_INVALID_ARGUMENT, "struct_size"},
         {[](Call &o) { o.subject = 0; }, CVMIN_APPRAISE_INVALID_ARGUMENT, "subject"},
@@ -335,6 +383,7 @@ int main() {
         cmocka_unit_test(appraise_refuses_what_is_not_genuine_or_not_wanted),
         cmocka_unit_test(appraise_takes_a_report_of_which_the_policy_skips_digest_and_question),
         cmocka_unit_test(appraise_judges_evidence_of_the_agent),
+        cmocka_unit_test(appraise_wants_the_caller_s_manifest),
         cmocka_unit_test(appraise_refuses_wrong_use),
         cmocka_unit_test(appraise_negotiates_the_verdicts_size),
         cmocka_unit_test(statuses_have_texts),

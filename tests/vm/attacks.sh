@@ -110,6 +110,15 @@ says "state  done"
 section "what was said to whom"
 grep -qa "RESULT-OF-THE-RUN-5c44" said.to.alice && grep -qa "LOG-OF-THE-RUN-91d2" said.to.alice || complain "what was said is not kept: nothing can be found in it"
 no_marks "said to others than consumers" said.to.{eve,mallory,nobody}
+python3 - <<'PYTHON' || complain "digests: who may guess the data can try it against them"
+import hashlib, sys
+output = open("alice/output/secret", "rb").read()
+digests = [hashlib.sha256(open("alice.csv", "rb").read()).digest(), hashlib.sha256(output).digest()]
+digests.append(hashlib.sha256(bytes.fromhex("8183 66") + b"secret" + bytes([0x18, len(output)]) + b"\x58\x20" + digests[1]).digest())
+said = {who: open("said.to." + who, "rb").read() for who in ("alice", "eve", "mallory", "nobody")}
+seen = {who: [digest in bytes for digest in digests] for who, bytes in said.items()}
+sys.exit(0 if seen.pop("alice")[1] and not any(map(any, seen.values())) else str(seen))
+PYTHON
 [ "$(stat -c %s said.to.eve)" -gt 100000 ] || complain "hardly anything was said to eve"
 
 section "the machine is the same, and ends when a party says so"

@@ -145,8 +145,11 @@ wants 0 "$last"
 as bob result --manifest fails.json --out failed --wait
 wants 5 "$last" "the computation is failed"
 [ ! -e failed ] || complain "a failed run has a result"
-as carol status --manifest fails.json
+as bob status --manifest fails.json
 says "exit status 3"
+as carol status --manifest fails.json # no consumer: what a program ends with may tell what it has read
+says "state  failed: the program gave no result"
+! grep -q "exit status" "$work/$last.out" || complain "who is no consumer is told: $(cat "$work/$last.out")"
 
 [ "$failed" = 0 ] || { echo "computation.sh: $failed complaints" >&2; exit 1; }
 echo "computation.sh: all held"
