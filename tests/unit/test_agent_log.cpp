@@ -229,9 +229,8 @@ static void the_reserve_has_room_for_the_largest_computation(void **) {
     events.emplace_back(event::Manifest{});
     events.emplace_back(event::InputReceived{.session = UINT64_MAX, .item = std::string{algorithm_item}});
     for (std::size_t i = 0; i < max_datasets; ++i)
-        events.emplace_back(
-            event::InputReceived{.session = UINT64_MAX,
-                                 .item = std::string{data_item_prefix} + std::string(max_manifest_name_size, 'd')});
+        events.emplace_back(event::InputReceived{
+            .session = UINT64_MAX, .item = std::string{data_item_prefix} + std::string(max_manifest_name_size, 'd')});
     events.emplace_back(event::Start{});
     events.emplace_back(event::Result{UINT64_MAX}); // with what follows more than run-failed
     events.emplace_back(event::ResultTaken{});
