@@ -100,13 +100,9 @@ Explained<ReferenceFile> read_image_reference(const std::filesystem::path &image
     const auto values = predict_all(*before, manifest->guest_features);
     if (!values)
         return explain(values.error(), image_json.string());
-    auto measured = boot_files(files->kernel, files->initrd, manifest->command_line);
-    if (!measured)
-        return explain(measured.error(), image_json.string());
     ReferenceFile out;
     out.source = image_json.string() + (manifest->debug ? ", DEBUG image" : "");
     out.debug = manifest->debug;
-    out.boot_files = std::move(*measured);
     out.launches = corim::launches(*manifest, *values, id_block);
     return out;
 }

@@ -23,7 +23,7 @@ struct ReferenceFile {
     std::vector<corim::Launch> launches;
     std::string source;                // "signed.corim, signed by ACME" or "out/reference-values.corim, not signed"
     bool debug = false;                // they are of a debug image, says the publisher
-    std::vector<BootFiles> boot_files; // of a release or an image: what the image must have measured
+    std::vector<BootFiles> boot_files; // of a release: what the image must have measured
     std::optional<std::int64_t> ends;  // of its validity, and its signature's, whichever is first
 };
 // The launches that a CoRIM names. A signed one needs its signer's public key, and one that is not signed none: with a
@@ -36,7 +36,7 @@ Explained<ReferenceFile> read_reference(const std::filesystem::path &path,
 // before anything is asked of a CVM; exit code 3.
 Explained<ReferenceFile> read_release_reference(const std::filesystem::path &directory,
                                                 const std::filesystem::path &publisher, std::int64_t now);
-// Every launch of an image, predicted from its files, whose digests are checked first.
+// Every launch of an image, predicted from its files, whose digests are checked first. Boot files are not computed.
 Explained<ReferenceFile> read_image_reference(const std::filesystem::path &image_json,
                                               const corim::IdBlockValues &id_block = {});
 // "--release and --publisher go together"; nothing.

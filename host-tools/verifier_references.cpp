@@ -112,6 +112,12 @@ Explained<ReferenceSnapshot> read_verifier_references(const VerifierReferenceArg
     if (references.empty() && !args.signer.given() && policy->measurements.empty())
         return explain(Errc::usage, "wanted one of: --reference FILE, --image image.json, --release DIR, --signer KEY, "
                                     "or launch digests in the policy");
+    if (policy->boot_events && !args.image.empty()) {
+        auto measured = image_boot_files(args.image);
+        if (!measured)
+            return explain(measured.error(), args.image);
+        out.wanted.boot_files = std::move(*measured);
+    }
     for (ReferenceFile &file : references) {
         out.source += (out.source.empty() ? "" : "; ") + file.source;
         if (file.ends)
