@@ -242,6 +242,35 @@ def reload():
         check(one.wait_log(loads, 3)["ok"] and one.judge()["accepted"], "SIGHUP")
 
 
+def references():
+    """Launches of a CoRIM, whose first has the digest and guest policy of the evidence."""
+    made = f"{source}/tests/corpus/fuzz_corim/ours"
+    caller = ("--policy", write(f"{work}/caller.json", {**policy, "measurement": "caller"}), *common[2:])
+    with server(*caller, "--reference", made) as one:
+        check(one.judge()["accepted"], "a launch of the CoRIM")
+    signed = f"{work}/signed.corim"
+
+    def sign(key):
+        subprocess.run([cvmin, "corim", "sign", made, "--key", f"{work}/{key}.pem", "--out", f"{signed}.new", "--signer", key],
+                       check=True, stdout=subprocess.DEVNULL)
+        os.rename(f"{signed}.new", signed)
+
+    for key in ("alice", "bob"):
+        subprocess.run([cvmin, "keygen", "--out", f"{work}/{key}.pem"], check=True, stdout=subprocess.DEVNULL)
+    sign("alice")
+    refuses(2, "give its signer's --reference-key", *caller, "--reference", signed)
+    refuses(3, "signed.corim", *caller, "--reference", signed, "--reference-key", f"{work}/bob.pem.pub.pem")
+    refuses(3, "ours", *caller, "--reference", made, "--reference-key", f"{work}/alice.pem.pub.pem")
+    with server(*caller, "--reference", signed, "--reference-key", f"{work}/alice.pem.pub.pem") as one:
+        check("signed by alice" in one.log()[0]["in_force"] and one.judge()["accepted"], "a signed CoRIM")
+        sign("bob")  # whoever can write the file cannot choose what is good
+        check(not one.wait_log(lambda line: line["event"] == "reload")["ok"], "another signer's CoRIM is read")
+        check(one.judge()["accepted"], "what was in force is gone")
+    with server(*caller, "--reference", signed, "--reference-key", f"{work}/alice.pem.pub.pem", "--reference-key",
+                f"{work}/bob.pem.pub.pem") as one:
+        check(one.judge()["accepted"], "the second of two keys")
+
+
 def stopping():
     with server(*common) as one:
         session = one.session(f"?nonce={base64url(good_nonce)}")
@@ -370,7 +399,7 @@ with tempfile.TemporaryDirectory() as work:
     subprocess.run([cvmin, "keygen", "--out", f"{work}/v.pem"], check=True, stdout=subprocess.DEVNULL)
     common = ("--policy", policy_file, "--trust-emulated", f"{data}/negative/certificates/ark.der", "--signing-key",
               f"{work}/v.pem")
-    for test in (answers_and_forms, limits, reload, stopping, replicas, sockets, keys_and_usage):
+    for test in (answers_and_forms, limits, reload, references, stopping, replicas, sockets, keys_and_usage):
         begun = time.monotonic()
         test()
         print(f"{test.__name__}: {time.monotonic() - begun:.1f} s")
