@@ -2,6 +2,9 @@
 
 #include "agent-min/fd.hpp"
 
+#include <algorithm>
+#include <charconv>
+
 #include <fcntl.h>
 
 namespace cvmin::agent {
@@ -33,6 +36,21 @@ Result<void> write_file(const std::string &path, ByteView bytes, std::string_vie
     if (::write(fd.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
         return os_error(where);
     return {};
+}
+
+std::optional<std::uint64_t> number_behind(std::string_view text, std::string_view key) {
+    while (!text.empty()) {
+        std::string_view line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(line.size() + 1, text.size()));
+        std::uint64_t value = 0;
+        if (!line.starts_with(key))
+            continue;
+        line.remove_prefix(key.size());
+        line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+        if (std::from_chars(line.data(), line.data() + line.size(), value).ec == std::errc{})
+            return value;
+    }
+    return std::nullopt;
 }
 
 } // namespace cvmin::agent

@@ -156,6 +156,7 @@ int run(std::uint64_t start_us) {
         console = Fd{::open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC)};
     if (!mounted)
         stop_on(mounted.error());
+    inputs.look_at_memory(); // nobody has been let in yet
     if (!listener)
         stop_on(listener.error());
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <charconv>
 #include <csignal>
 #include <memory>
 
@@ -322,17 +321,8 @@ Result<void> make_cgroup(const Limits &limits) {
 // The number behind `key` in a file of "key number" lines.
 Result<std::uint64_t> cgroup_value(const char *file, std::string_view key, std::string_view where) {
     CVMIN_TRY(bytes, read_file(std::string{run_cgroup} + file, max_cgroup_file_size, where));
-    std::string_view text = as_text(bytes);
-    while (!text.empty()) {
-        const std::string_view line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(line.size() + 1, text.size()));
-        std::uint64_t value = 0;
-        if (!line.starts_with(key))
-            continue;
-        const std::string_view number = line.substr(key.size());
-        if (std::from_chars(number.data(), number.data() + number.size(), value).ec == std::errc{})
-            return value;
-    }
+    if (const auto value = number_behind(as_text(bytes), key))
+        return *value;
     return fail(Errc::missing, where);
 }
 Result<std::uint64_t> cpu_time_us() {

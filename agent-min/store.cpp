@@ -1,16 +1,18 @@
 #include "agent-min/store.hpp"
 
+#include "agent-min/file.hpp"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 
 namespace cvmin::agent {
 
 namespace {
 
 constexpr std::uint64_t page_size = 4096;
+constexpr std::size_t max_meminfo_size = 8192; // fifty lines or so
 
 // Memory that is given back is cleared before anybody gets it again (CONFIG_INIT_ON_ALLOC_DEFAULT_ON).
 void empty_file(int fd) {
@@ -21,12 +23,15 @@ void empty_file(int fd) {
 
 } // namespace
 
+void MemoryStore::look_at_memory() {
+    const auto text = read_file("/proc/meminfo", max_meminfo_size, "store.meminfo");
+    const auto kilobytes = text ? number_behind(as_text(*text), "MemAvailable:") : std::nullopt;
+    available_ = kilobytes.value_or(0) << 10;
+}
+
 std::uint64_t MemoryStore::capacity() const {
-    struct sysinfo info{};
-    if (::sysinfo(&info) != 0)
-        return 0;
-    const std::uint64_t total = std::uint64_t{info.totalram} * info.mem_unit;
-    return total > memory_reserve ? total - memory_reserve : 0;
+    const std::uint64_t room = available_ > memory_for_peers ? available_ - memory_for_peers : 0;
+    return room - room / index_share;
 }
 
 Result<void> MemoryStore::open(const Manifest &manifest) {

@@ -3,6 +3,7 @@
 // file, decrypted, for whoever looks for what should not be there.
 //   cvmin-test-attacker ADDRESS [--key KEY [--present KEY]] [--received FILE] ACTION=WANTED...
 //   cvmin-test-attacker ADDRESS [--key KEY] [--received FILE] --flood SECONDS --manifest FILE
+//   cvmin-test-attacker ADDRESS [--key KEY] --hold CONNECTIONS
 // Exit code 0: every answer was the wanted one; with --flood: always, when it was asked to.
 #include "common/mbed.hpp"
 #include "host-tools/base/agent_address.hpp"
@@ -187,7 +188,7 @@ class Wire {
 
 struct Args {
     std::string socket, connect, key, present, received, manifest;
-    unsigned flood_s = 0;
+    unsigned flood_s = 0, hold = 0;
     std::vector<std::string> actions;
 };
 
@@ -247,6 +248,35 @@ class Attacker {
             thread.join();
         std::printf("%u connections, %u handshakes, %u attested, %u requests\n", connections_.load(),
                     handshakes_.load(), attested_.load(), requests_.load());
+    }
+
+    // So many connections that have taken evidence, and on each as many requests as the agent will keep, with no answer
+    // ever read: all the memory that peers can have of it. Held until standard input ends.
+    bool hold(unsigned wanted) {
+        std::vector<std::unique_ptr<Wire>> held;
+        while (held.size() < wanted) {
+            held.push_back(attested());
+            if (held.back() == nullptr)
+                return false;
+        }
+        std::vector<std::thread> threads;
+        threads.reserve(held.size());
+        for (const auto &wire :
+             held) // until a request does not go away: no answer is read, so the agent does not go on
+            threads.emplace_back([this, &wire] {
+                const Request large =
+                    request::Put{.item = std::string{algorithm_item}, .offset = 1, .data = Secret{Bytes(max_put_size)}};
+                for (unsigned i = 0; i < 50 && wire->send_request(request::Attest{Bytes(64)}, 2s); ++i)
+                    ++requests_;
+                while (wire->send_request(large, 2s))
+                    ++requests_;
+            });
+        for (std::thread &thread : threads)
+            thread.join();
+        std::printf("%zu connections held, %u requests on them\n", held.size(), requests_.load());
+        std::fflush(stdout);
+        while (std::getchar() != EOF) {}
+        return true;
     }
 
   private:
@@ -412,6 +442,8 @@ int main(int argc, char **argv) {
     app.add_option("--received", args.received, "file that what the agent says is added to");
     app.add_option("--manifest", args.manifest, "of the action manifest:agreed, and of --flood");
     app.add_option("--flood", args.flood_s, "seconds of many connections and requests");
+    app.add_option("--hold", args.hold,
+                   "connections to hold, with all that the agent takes on each, until standard input ends");
     app.add_option("actions", args.actions, "ACTION=WANTED, on one connection");
     CLI11_PARSE(app, argc, argv);
     if (psa_crypto_init() != PSA_SUCCESS)
@@ -453,5 +485,7 @@ int main(int argc, char **argv) {
         attacker.flood(std::chrono::seconds{args.flood_s});
         return 0;
     }
+    if (args.hold != 0)
+        return attacker.hold(args.hold) ? 0 : 1;
     return attacker.perform(args.actions) ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 // The sandbox without a kernel's help: what the filter answers to every call, by an interpreter of classic BPF, and
 // what is taken from an output folder. What needs namespaces is tests/vm/sandbox.sh's.
+#include "agent-min/file.hpp"
 #include "agent-min/sandbox.hpp"
 #include "agent-min/seccomp_filter.hpp"
 
@@ -372,8 +373,18 @@ static void outputs_are_read_in_pieces(void **) {
     assert_true(read("link", 0) == Errc::system);
 }
 
+static void number_behind_a_key_is_found_in_its_line(void **) {
+    const std::string_view meminfo = "MemTotal:  81532 kB\nMemAvailable:   65904 kB\nX: 1\n";
+    assert_true(number_behind(meminfo, "MemAvailable:") == 65904u && number_behind(meminfo, "MemTotal:") == 81532u);
+    assert_true(number_behind("a 1\noom_kill 7", "oom_kill ") == 7u && number_behind("12\n", "") == 12u);
+    for (const std::string_view text :
+         {"", "\n\n", "b 1\n", "xa 1", "a", "a ", "a x", "a -1", "a 99999999999999999999"})
+        assert_false(number_behind(text, "a").has_value());
+}
+
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(number_behind_a_key_is_found_in_its_line),
         cmocka_unit_test(the_kernel_takes_the_filter),
         cmocka_unit_test(every_line_of_the_list_holds),
         cmocka_unit_test(every_argument_decides),
