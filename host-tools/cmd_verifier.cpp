@@ -59,6 +59,8 @@ void describe(CLI::App &app, Args &args) {
     app.add_option("--nonce-lifetime", args.service.nonce_lifetime_s, "seconds for which a session takes evidence")
         ->capture_default_str()
         ->check(CLI::Range(min_nonce_lifetime_s, max_nonce_lifetime_s));
+    app.add_flag("!--own-nonces", args.service.client_nonces,
+                 "take no nonce of a client's: results then are of evidence that is as new as --nonce-lifetime says");
     app.add_option("--result-lifetime", args.service.result_lifetime_s, "seconds after which a result has expired")
         ->capture_default_str()
         ->check(CLI::Range(min_result_lifetime_s, max_result_lifetime_s));

@@ -193,18 +193,25 @@ std::expected<NonceQuery, std::string> parse_nonce_query(std::string_view query)
     return out;
 }
 
-std::expected<Bytes, std::string> wanted_nonce(std::string_view text) {
+struct WantedNonce {
+    Bytes nonce;
+    NonceOrigin origin;
+};
+
+std::expected<WantedNonce, std::string> wanted_nonce(std::string_view text, bool client_may) {
     const auto query = parse_nonce_query(text);
     if (!query)
         return std::unexpected(query.error());
     const std::string range = std::to_string(min_session_nonce) + " to " + std::to_string(max_session_nonce);
+    if (query->nonce && !client_may)
+        return std::unexpected("nonce: this service chooses nonces itself: wanted nonceSize");
     if (query->nonce) {
         auto nonce = parse_base64url(*query->nonce, "nonce");
         if (!nonce)
             return std::unexpected("nonce: is not base64url");
         if (nonce->size() < min_session_nonce || nonce->size() > max_session_nonce)
             return std::unexpected("nonce: " + std::to_string(nonce->size()) + " bytes found, wanted " + range);
-        return std::move(*nonce);
+        return WantedNonce{std::move(*nonce), NonceOrigin::client};
     }
     std::size_t size = default_session_nonce;
     if (query->nonce_size) {
@@ -216,7 +223,7 @@ std::expected<Bytes, std::string> wanted_nonce(std::string_view text) {
     }
     Bytes nonce(size);
     system_random(nullptr, u8(MutableBytes{nonce}), nonce.size());
-    return nonce;
+    return WantedNonce{std::move(nonce), NonceOrigin::service};
 }
 
 // As Veraison writes it: base64url, padded.
@@ -421,13 +428,12 @@ Json VerifierService::waiting(const VerifierSession &session) const {
 HttpReply VerifierService::new_session(const HttpMessage &request, std::time_t now) {
     if (const auto offers = std::array{media_session, media_json}; !negotiate(request.header("accept"), offers))
         return not_acceptable(Route::new_session, offers);
-    if (stopping_)
-        return refuse(Route::new_session, 503, "not-ready", "this replica is stopping");
-    auto nonce = wanted_nonce(request.query);
-    if (!nonce)
-        return refuse(Route::new_session, 400, "nonce", nonce.error());
+    auto wanted = wanted_nonce(request.query, options_.client_nonces);
+    if (!wanted)
+        return refuse(Route::new_session, 400, "nonce", wanted.error());
     const VerifierSession session{.expires = now + static_cast<std::time_t>(options_.nonce_lifetime_s),
-                                  .nonce = std::move(*nonce)};
+                                  .origin = wanted->origin,
+                                  .nonce = std::move(wanted->nonce)};
     HttpReply out = json_reply(Route::new_session, 201, media_session, waiting(session));
     out.headers.emplace_back("Location", "session/" + sessions_.make(session));
     ++metrics_.sessions;
@@ -514,13 +520,16 @@ HttpReply VerifierService::submit(const HttpMessage &request, const VerifierSess
                        .duration_us = 0,
                        .judged = judge_presented(*references, *presented, session.nonce, now)};
     entry.status = ear_status(entry.judged.appraisal);
-    const auto claims = ear_claims(entry.judged.appraisal, entry.judged.expectations,
-                                   {.profile = options_.profile,
-                                    .issued = now,
-                                    .expires = now + static_cast<std::time_t>(options_.result_lifetime_s)});
+    auto claims = ear_claims(entry.judged.appraisal, entry.judged.expectations,
+                             {.profile = options_.profile,
+                              .issued = now,
+                              .expires = now + static_cast<std::time_t>(options_.result_lifetime_s)});
     HttpReply out;
     if (!claims)
         return refuse(Route::session, 500, "result", "result: " + to_string(claims.error()));
+    (*claims)["submods"][std::string{ear_submodule}]
+             [options_.profile == EarProfile::ietf ? "ear_verifier_claims" : "ear.veraison.policy-claims"]["nonce_by"] =
+                 name(session.origin);
     if (*form == cwt_media_type) {
         const auto cwt = sign_cwt(*claims, *keys_.signing.front());
         if (!cwt)

@@ -54,6 +54,7 @@ struct ServiceOptions {
     unsigned nonce_lifetime_s = 300;   // of a session: evidence may be replayed to it so long
     unsigned result_lifetime_s = 3600; // `exp` of a result
     bool page = false;
+    bool client_nonces = true; // sessions with a nonce of the client's
 };
 
 inline constexpr unsigned min_nonce_lifetime_s = 10, max_nonce_lifetime_s = 3600;
@@ -73,7 +74,7 @@ class VerifierService {
     std::optional<HttpReply> refuse_early(const HttpMessage &request, std::time_t now);
     // Reads policy and references again; says in the log what became of it.
     bool reload(std::time_t now);
-    // From now on /readyz says so, and no new session is handed out to whoever asks. Open ones are still served.
+    // From now on /readyz says so, and answers ask for the end of their connection. Requests are still served.
     void stop() { stopping_ = true; }
     bool stopping() const { return stopping_; }
 

@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view domain{"cvmin verifier session\0", 23}; // with its NUL: a key used elsewhere as well MACs
                                                                    // nothing there that is a token here
 constexpr std::size_t mac_size = sizeof(Sha256Digest);
-constexpr std::size_t head_size = 1 + sizeof(std::uint64_t);
+constexpr std::size_t head_size = 2 + sizeof(std::uint64_t);
 
 Sha256Digest mac_of(const Secret &key, ByteView message) {
     Sha256Digest mac;
@@ -26,6 +26,10 @@ Sha256Digest mac_of(const Secret &key, ByteView message) {
 }
 
 } // namespace
+
+std::string_view name(NonceOrigin origin) {
+    return origin == NonceOrigin::service ? "service" : "client";
+}
 
 std::string_view name(TokenProblem problem) {
     switch (problem) {
@@ -60,7 +64,8 @@ std::string SessionKeys::make(const VerifierSession &session) const {
     const std::size_t covered = head_size + session.nonce.size();
     Bytes token(covered + mac_size);
     token[0] = std::byte{session_token_version};
-    store_be(MutableBytes{token}.subspan(1, sizeof(std::uint64_t)), static_cast<std::uint64_t>(session.expires));
+    token[1] = static_cast<std::byte>(session.origin);
+    store_be(MutableBytes{token}.subspan(2, sizeof(std::uint64_t)), static_cast<std::uint64_t>(session.expires));
     std::ranges::copy(session.nonce, token.begin() + head_size);
     std::ranges::copy(mac_of(keys_.front(), ByteView{token}.first(covered)),
                       token.begin() + static_cast<std::ptrdiff_t>(covered));
@@ -81,7 +86,8 @@ std::expected<VerifierSession, TokenProblem> SessionKeys::read(std::string_view 
         ours = same_secret(mac_of(key, covered), mac) || ours;
     if (!ours)
         return std::unexpected(TokenProblem::forged);
-    VerifierSession session{.expires = static_cast<std::time_t>(load_be(covered.subspan(1, sizeof(std::uint64_t)))),
+    VerifierSession session{.expires = static_cast<std::time_t>(load_be(covered.subspan(2, sizeof(std::uint64_t)))),
+                            .origin = covered[1] == std::byte{0} ? NonceOrigin::service : NonceOrigin::client,
                             .nonce = to_bytes(covered.subspan(head_size))};
     if (now >= session.expires)
         return std::unexpected(TokenProblem::expired);

@@ -1,6 +1,7 @@
 // Sessions of the verifier service that no replica has to remember: the token in a session's URL carries nonce and end,
 // and a MAC by a key that all replicas share. Knows no HTTP; keys come from the caller.
-//   token = base64url(version (1) || expiry, seconds since 1970 (8, big-endian) || nonce (8..64) || MAC (32))
+//   token = base64url(version (1) || whose nonce (1) || expiry, seconds since 1970 (8, big-endian) || nonce (8..64) ||
+//                     MAC (32))
 //   MAC   = HMAC-SHA-256(key, "cvmin verifier session\0" || all before the MAC)
 #pragma once
 
@@ -24,10 +25,15 @@ inline constexpr std::size_t max_session_key = 64;
 inline constexpr std::size_t max_session_keys = 8; // the one that signs, and older ones until their sessions have ended
 
 inline constexpr std::uint8_t session_token_version = 1;
-inline constexpr std::size_t max_session_token = 140; // base64url of 105 bytes
+inline constexpr std::size_t max_session_token = 142; // base64url of 106 bytes
+
+// Who chose a session's nonce: what only its sender calls fresh may be evidence of any day.
+enum class NonceOrigin : std::uint8_t { service = 0, client = 1 };
+std::string_view name(NonceOrigin origin); // "service", "client"
 
 struct VerifierSession {
     std::time_t expires = 0;
+    NonceOrigin origin = NonceOrigin::service;
     Bytes nonce; // min_session_nonce..max_session_nonce
 };
 

@@ -59,7 +59,7 @@ void check(const HttpReply &reply) {
                 std::abort();
     if (reply.status >= 400 && !parse_json(as_bytes(reply.body), "problem"))
         std::abort();
-    if (reply.body.contains("affirming"))
+    if (reply.route != Route::metrics && reply.body.contains("affirming")) // where it is a label
         std::abort();
 }
 

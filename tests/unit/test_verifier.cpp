@@ -38,7 +38,7 @@ static void a_token_is_read_by_whoever_has_the_key(void **) {
 // HMAC-SHA-256 as another program computes it: python3 -c 'import hmac; ...' over the documented bytes.
 static void a_token_has_the_documented_bytes(void **) {
     const std::string token = keys_of({1}).make({.expires = 0x0102030405, .nonce = Bytes(8, std::byte{0x5a})});
-    assert_string_equal(token.c_str(), "AQAAAAECAwQFWlpaWlpaWlrD9VlkuXcM8ehhhK0CZBh-01lH78Iv5oeORHtjoke1wQ");
+    assert_string_equal(token.c_str(), "AQAAAAABAgMEBVpaWlpaWlpadO70tdzngny51hEPYkqmALD-7UMI4fM2KhLqUYInITo");
 }
 
 static void a_token_with_any_other_bit_is_forged(void **) {
@@ -117,7 +117,7 @@ struct World {
     std::optional<std::time_t> ends{};
     bool broken = false;
     EarProfile profile = EarProfile::ietf;
-    bool page = true;
+    bool page = true, client_nonces = true;
     std::vector<Json> log{};
     std::uint64_t clock = 0;
     Appraiser appraiser{[this](std::time_t) -> Explained<ReferenceSnapshot> {
@@ -140,7 +140,11 @@ struct World {
         key = keys.signing.front()->public_key().value();
         keys.published = {key, PublicKey{filled<48>(1), filled<48>(2)}};
         service = std::make_unique<VerifierService>(
-            ServiceOptions{.profile = profile, .nonce_lifetime_s = 300, .result_lifetime_s = 600, .page = page},
+            ServiceOptions{.profile = profile,
+                           .nonce_lifetime_s = 300,
+                           .result_lifetime_s = 600,
+                           .page = page,
+                           .client_nonces = client_nonces},
             keys_of({1}), std::move(keys), appraiser, [this](const Json &line) { log.push_back(line); },
             [this] { return clock += 1000; });
         (void)service->reload(now);
@@ -460,6 +464,30 @@ static void nonces_of_a_query_are_checked(void **) {
     }
 }
 
+// Old evidence can be posted to a session with its old nonce on any day: the result says who chose the nonce.
+static void a_result_says_who_chose_the_nonce(void **) {
+    const Real real;
+    const auto world = world_of(real);
+    const auto chosen_by = [&](const std::string &session, const char *member) {
+        const HttpReply reply =
+            world->ask("POST", session, {}, real.report, std::string{media::snp_report}, "application/eat+jwt");
+        return claims_of(reply.body, world->key)["submods"]["sev-snp"][member]["nonce_by"];
+    };
+    const auto own_session = [&] {
+        return "/challenge-response/v1/" +
+               header(world->ask("POST", "/challenge-response/v1/newSession", "nonceSize=64"), "Location");
+    };
+    assert_true(chosen_by(session_for(*world, real.parsed.report_data), "ear_verifier_claims") == "client");
+    assert_true(chosen_by(own_session(), "ear_verifier_claims") == "service");
+    world->profile = EarProfile::veraison;
+    world->start();
+    assert_true(chosen_by(own_session(), "ear.veraison.policy-claims") == "service");
+    world->client_nonces = false;
+    world->start();
+    assert_true(is_problem(world->ask("POST", "/challenge-response/v1/newSession", "nonce=QUFBQUFBQUE"), 400, "nonce"));
+    assert_true(chosen_by(own_session(), "ear.veraison.policy-claims") == "service");
+}
+
 static void methods_paths_and_accepts_are_negotiated(void **) {
     const Real real;
     const auto world = world_of(real);
@@ -536,10 +564,10 @@ static void references_that_end_or_break_are_not_judged_by(void **) {
     world->ends.reset();
     assert_true(world->service->reload(world->now));
     assert_int_equal(world->ask("GET", "/readyz").status, 200);
-    // stopping: no new session, open ones are served
+    // stopping: whoever asks is still served
     world->service->stop();
     assert_true(is_problem(world->ask("GET", "/readyz"), 503, "not-ready"));
-    assert_true(is_problem(world->ask("POST", "/challenge-response/v1/newSession"), 503, "not-ready"));
+    assert_int_equal(world->ask("POST", "/challenge-response/v1/newSession").status, 201);
     assert_int_equal(submit().status, 200);
 }
 
@@ -622,6 +650,7 @@ int main() {
         cmocka_unit_test(what_is_no_wrapper_is_refused),
         cmocka_unit_test(a_session_says_nonce_expiry_and_what_it_accepts),
         cmocka_unit_test(nonces_of_a_query_are_checked),
+        cmocka_unit_test(a_result_says_who_chose_the_nonce),
         cmocka_unit_test(methods_paths_and_accepts_are_negotiated),
         cmocka_unit_test(references_that_end_or_break_are_not_judged_by),
         cmocka_unit_test(discovery_and_key_set_name_every_key),
