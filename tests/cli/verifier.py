@@ -170,6 +170,9 @@ def answers_and_forms():
         check("session/AQ" not in text, "a token is in the log")
     with server(*common, "--ear-profile", "veraison") as one:
         check(one.judge()["accepted"], "the older profile")
+    with server(*common, "--own-nonces") as one:
+        problem(one.ask("POST", f"{new_session}?nonce={base64url(good_nonce)}"), 400, "nonce")
+        one.session("?nonceSize=64")
 
 
 def limits():
