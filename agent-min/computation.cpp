@@ -196,7 +196,7 @@ Response Computation::on(const request::Put &request, const Party &from) {
         forget(input, *place);
     if (request.offset != input.received)
         return failure(PeerErrc::wrong_offset);
-    const ByteView piece = request.data.view();
+    const ByteView piece = request.data;
     if (piece.size() > input.item.size_limit - input.received) {
         forget(input, *place);
         return failure(PeerErrc::too_large);

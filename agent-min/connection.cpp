@@ -41,7 +41,7 @@ Wish Connection::step(std::uint64_t now_ms) {
 }
 
 void Connection::start_reading(std::uint64_t now_ms) {
-    state_ = std::make_unique<Reading>();
+    state_ = Reading{};
     deadline_ms_ = now_ms + idle_timeout_ms;
 }
 
@@ -54,28 +54,27 @@ Wish Connection::on(Handshaking &, std::uint64_t now_ms) {
     return wish_of(progress.io);
 }
 
-Wish Connection::on(std::unique_ptr<Reading> &state, std::uint64_t now_ms) {
-    FrameReader &frame = state->frame;
+Wish Connection::on(Reading &, std::uint64_t now_ms) {
     for (;;) {
-        const Progress got = tls_->read(frame.room());
+        const Progress got = tls_->read(frame_.room());
         if (got.io != Io::done)
             return wish_of(got.io);
-        if (!frame.started())
+        if (!frame_.started())
             deadline_ms_ = now_ms + frame_timeout_ms;
-        const auto whole = frame.filled(got.bytes);
+        const auto whole = frame_.filled(got.bytes);
         if (!whole)
             return Wish::close; // a length out of limits: there is no message to answer
         if (*whole)
             break;
     }
-    Reply reply = service_.handle(frame.message(), peer_);
-    frame.reset();
+    Reply reply = service_.handle(frame_.message(), peer_);
+    frame_.reset();
     const Bytes message = encode_response(reply.response);
     Writing writing{.bytes = to_bytes(frame_header(message.size())), .done = 0, .close = reply.close};
     writing.bytes.insert(writing.bytes.end(), message.begin(), message.end());
     stop_ = stop_ || reply.stop;
     deadline_ms_ = now_ms + frame_timeout_ms;
-    state_ = std::move(writing); // ends `state` and `frame`
+    state_ = std::move(writing);
     return Wish::again;
 }
 

@@ -47,21 +47,19 @@ class Connection final : Channel {
 
   private:
     struct Handshaking {};
-    struct Reading {
-        FrameReader frame{max_request_size};
-    };
+    struct Reading {};
     struct Writing {
         Bytes bytes;
         std::size_t done = 0;
         bool close = false;
     };
     struct Lingering {}; // our side is closed; what still comes is thrown away
-    using State = std::variant<Handshaking, std::unique_ptr<Reading>, Writing, Lingering>;
+    using State = std::variant<Handshaking, Reading, Writing, Lingering>;
 
     Connection(std::uint64_t id, Fd socket, Service &service);
     Result<ByteArray<exporter_size>> exporter(ByteView context) override { return tls_->exporter(context); }
     Wish on(Handshaking &, std::uint64_t now_ms);
-    Wish on(std::unique_ptr<Reading> &state, std::uint64_t now_ms);
+    Wish on(Reading &, std::uint64_t now_ms);
     Wish on(Writing &state, std::uint64_t now_ms);
     Wish on(Lingering &, std::uint64_t now_ms);
     void start_reading(std::uint64_t now_ms);
@@ -72,6 +70,7 @@ class Connection final : Channel {
     std::unique_ptr<TlsStream> tls_;
     Service &service_;
     Peer peer_;
+    FrameReader frame_{max_request_size};
     State state_ = Handshaking{};
     std::uint64_t opened_ms_ = 0, deadline_ms_ = 0;
     bool stop_ = false;

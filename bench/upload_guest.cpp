@@ -1,7 +1,7 @@
 // The guest's side of bench/upload.sh, compiled as the agent is. Takes bytes and does with them a part of what the
 // agent does, by the port on which they come. Their number comes first, 8 bytes little-endian; one byte is the answer
 // to all.
-//   as PID 1 of a guest   vsock, ports 7000 to 7003
+//   as PID 1 of a guest   vsock, ports 7000 to 7004
 //   cvmin-bench-guest DIR the same code on the host, without emulation: Unix sockets DIR/7000 ...; and at DIR/5000 the
 //                         agent itself, server and computation, whose report says nothing
 #include "agent-min/mounts.hpp"
@@ -31,16 +31,16 @@ using namespace cvmin::agent;
 namespace {
 
 constexpr std::uint32_t first_port = 7000;
-enum class Work : std::uint8_t { drop, store, hash, decrypt };
-constexpr Work works[] = {Work::drop, Work::store, Work::hash, Work::decrypt};
+enum class Work : std::uint8_t { drop, store, hash, decrypt_128, decrypt_256 };
+constexpr Work works[] = {Work::drop, Work::store, Work::hash, Work::decrypt_128, Work::decrypt_256};
 constexpr std::size_t record_size = 16384; // of TLS, at most
 
-struct Gcm { // AES-256, as TLS_AES_256_GCM_SHA384 has it
+struct Gcm { // as TLS_AES_256_GCM_SHA384 and TLS_AES_128_GCM_SHA256 have it
     mbedtls_gcm_context context;
-    Gcm() {
+    explicit Gcm(unsigned bits) {
         mbedtls_gcm_init(&context);
         const ByteArray<32> key{};
-        if (mbedtls_gcm_setkey(&context, MBEDTLS_CIPHER_ID_AES, u8(ByteView{key}), 256) != 0)
+        if (mbedtls_gcm_setkey(&context, MBEDTLS_CIPHER_ID_AES, u8(ByteView{key}), bits) != 0)
             std::abort();
     }
     Gcm(const Gcm &) = delete;
@@ -59,14 +59,15 @@ void take(int fd, Work work) {
     Bytes buffer(max_put_size);
     Fd file{::memfd_create("bench", MFD_CLOEXEC)};
     Sha256Stream stream;
-    Gcm gcm;
+    const bool decrypts = work == Work::decrypt_128 || work == Work::decrypt_256;
+    Gcm gcm{work == Work::decrypt_128 ? 128u : 256u};
     ByteArray<8> count{};
     if (::recv(fd, count.data(), count.size(), MSG_WAITALL) != 8)
         return;
     for (std::uint64_t left = load_le(count); left != 0;) {
         // records come whole: what is left of one would be work that TLS does not have
-        const int wait_for_all = work == Work::decrypt ? MSG_WAITALL : 0;
-        const std::size_t room = work == Work::decrypt ? record_size : buffer.size();
+        const int wait_for_all = decrypts ? MSG_WAITALL : 0;
+        const std::size_t room = decrypts ? record_size : buffer.size();
         const ssize_t got = ::recv(fd, buffer.data(), std::min<std::uint64_t>(room, left), wait_for_all);
         if (got <= 0)
             return;
@@ -76,7 +77,7 @@ void take(int fd, Work work) {
             std::abort();
         if (work == Work::hash)
             stream.update(piece);
-        if (work == Work::decrypt)
+        if (decrypts)
             gcm.open(piece);
     }
     [[maybe_unused]] const ssize_t sent = ::send(fd, "!", 1, MSG_NOSIGNAL);

@@ -138,7 +138,7 @@ std::size_t large_part(const Request &request) {
     if (const auto *secret = std::get_if<request::PutSecret>(&request))
         return secret->value.view().size();
     if (const auto *put = std::get_if<request::Put>(&request))
-        return put->data.view().size();
+        return put->data.size();
     if (const auto *manifest = std::get_if<request::Manifest>(&request))
         return manifest->manifest.size();
     return 0;
@@ -271,7 +271,7 @@ Bytes encode_request(const Request &request) {
                        out.integer(2);
                        out.unsigned_integer(put.offset);
                        out.integer(3);
-                       out.bytes(put.data.view());
+                       out.bytes(put.data);
                    },
                    [&](const request::PutEnd &end) {
                        open(out, kind::put_end, 2);
@@ -434,7 +434,7 @@ Result<Request> parse_request(ByteView bytes) {
         in.member(2, "request.offset");
         put.offset = in.unsigned_integer();
         in.member(3, "request.data");
-        put.data = Secret{to_bytes(in.bytes(1, max_put_size))};
+        put.data = in.bytes(1, max_put_size);
         request = std::move(put);
     } else if (kind == kind::put_end) {
         request::PutEnd end;

@@ -82,7 +82,8 @@ struct Manifest {   // of the computation
 struct Put {
     std::string item; // valid_item
     std::uint64_t offset = 0;
-    Secret data; // 1..max_put_size
+    ByteView
+        data; // 1..max_put_size; of the message that was parsed, or of who sends it: a copy would cost what TLS does
 };
 struct PutEnd { // the item is complete; its digest is now compared with the manifest's
     std::string item;

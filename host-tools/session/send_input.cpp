@@ -1,5 +1,7 @@
 #include "host-tools/session/send_input.hpp"
 
+#include <mbedtls/platform_util.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -17,10 +19,9 @@ Deadline after(unsigned timeout_s) {
     return std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s};
 }
 
-Explained<Bytes> read_at(int file, std::uint64_t offset, std::size_t size) {
-    Bytes out(size);
-    for (std::size_t done = 0; done < size;) {
-        const ssize_t got = ::pread(file, out.data() + done, size - done, static_cast<off_t>(offset + done));
+Explained<void> read_at(int file, std::uint64_t offset, MutableBytes out) {
+    for (std::size_t done = 0; done < out.size();) {
+        const ssize_t got = ::pread(file, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -29,7 +30,7 @@ Explained<Bytes> read_at(int file, std::uint64_t offset, std::size_t size) {
             return explain(Errc::truncated, "the file became shorter while it was sent");
         done += static_cast<std::size_t>(got);
     }
-    return out;
+    return {};
 }
 
 // One answer to a piece that was sent.
@@ -44,9 +45,19 @@ Explained<void> take_answer(Session &session, unsigned timeout_s) {
     return {};
 }
 
+struct Wiped { // at the end
+    MutableBytes bytes;
+    explicit Wiped(MutableBytes what) : bytes(what) {}
+    Wiped(const Wiped &) = delete;
+    Wiped &operator=(const Wiped &) = delete;
+    ~Wiped() { mbedtls_platform_zeroize(bytes.data(), bytes.size()); }
+};
+
 } // namespace
 
 Explained<void> send_input(Session &session, const InputPiece &piece, unsigned timeout_s, const MovedBytes &moved) {
+    Bytes buffer(max_put_size);
+    const Wiped wiped{buffer};
     unsigned under_way = 0;
     for (std::uint64_t offset = piece.offset;;) {
         while (under_way == pieces_under_way || (offset == piece.size && under_way != 0)) {
@@ -56,9 +67,10 @@ Explained<void> send_input(Session &session, const InputPiece &piece, unsigned t
         if (offset == piece.size)
             return {};
         const std::size_t size = std::min<std::uint64_t>(piece.size - offset, max_put_size);
-        CVMIN_TRY(data, read_at(piece.file, offset, size));
-        const auto sent = session.send(
-            request::Put{.item = piece.item, .offset = offset, .data = Secret{std::move(data)}}, after(timeout_s));
+        const MutableBytes data = MutableBytes{buffer}.first(size);
+        CVMIN_CHECK(read_at(piece.file, offset, data));
+        const auto sent =
+            session.send(request::Put{.item = piece.item, .offset = offset, .data = data}, after(timeout_s));
         if (!sent)
             return explain(sent.error(), "the agent");
         ++under_way;

@@ -247,9 +247,14 @@ struct Session::Impl {
         }
         return {};
     }
+    // In one piece: a header by itself would be a TLS record of its own.
     Result<void> send_message(ByteView message, Deadline until) {
-        CVMIN_CHECK(write(frame_header(message.size()), until));
-        return write(message, until);
+        Bytes frame(frame_header_size + message.size());
+        std::ranges::copy(frame_header(message.size()), frame.begin());
+        std::ranges::copy(message, frame.begin() + frame_header_size);
+        auto written = write(frame, until);
+        mbedtls_platform_zeroize(frame.data(), frame.size()); // it may hold a secret
+        return written;
     }
     Result<Response> receive_message(Deadline until) {
         ByteArray<frame_header_size> header{};

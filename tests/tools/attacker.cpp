@@ -264,8 +264,8 @@ class Attacker {
         for (const auto &wire :
              held) // until a request does not go away: no answer is read, so the agent does not go on
             threads.emplace_back([this, &wire] {
-                const Request large =
-                    request::Put{.item = std::string{algorithm_item}, .offset = 1, .data = Secret{Bytes(max_put_size)}};
+                const Bytes zeros(max_put_size);
+                const Request large = request::Put{.item = std::string{algorithm_item}, .offset = 1, .data = zeros};
                 for (unsigned i = 0; i < 50 && wire->send_request(request::Attest{Bytes(64)}, 2s); ++i)
                     ++requests_;
                 while (wire->send_request(large, 2s))
@@ -280,7 +280,7 @@ class Attacker {
     }
 
   private:
-    std::optional<Request> request_of(const std::string &text) const {
+    std::optional<Request> request_of(const std::string &text) {
         std::vector<std::string> part{""};
         for (const char c : text)
             if (c == ':')
@@ -300,8 +300,9 @@ class Attacker {
             return request::Stop{};
         if (part[0] == "manifest")
             return request::Manifest{part.at(1) == "agreed" ? manifest_ : Bytes(number(1), std::byte{0xa8})};
-        if (part[0] == "put") { // put:ITEM:OFFSET:FILE[:SKIP], or put:ITEM:OFFSET:#SIZE
-            Bytes data;
+        if (part[0] == "put") {   // put:ITEM:OFFSET:FILE[:SKIP], or put:ITEM:OFFSET:#SIZE
+            Bytes &data = piece_; // which outlives the request
+            data.clear();
             if (part.at(3).starts_with('#')) {
                 data.resize(std::strtoull(part.at(3).c_str() + 1, nullptr, 10), std::byte{'x'});
             } else {
@@ -313,7 +314,7 @@ class Attacker {
                     data.erase(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(number(4)));
                 data.resize(std::min(data.size(), max_put_size));
             }
-            return request::Put{.item = part.at(1), .offset = number(2), .data = Secret{std::move(data)}};
+            return request::Put{.item = part.at(1), .offset = number(2), .data = data};
         }
         if (part[0] == "end")
             return request::PutEnd{.item = part.at(1), .size = number(2)};
@@ -416,6 +417,7 @@ class Attacker {
     AgentAddress address_;
     Identity identity_;
     Bytes manifest_;
+    Bytes piece_; // of the put that was made last
     Received &received_;
     std::atomic<unsigned> connections_ = 0, handshakes_ = 0, attested_ = 0, requests_ = 0;
 };

@@ -97,7 +97,7 @@ struct Run {
         return failed == nullptr ? std::nullopt : std::optional{failed->code};
     }
     static request::Put piece(std::string item, std::uint64_t offset, ByteView bytes) {
-        return {std::move(item), offset, Secret{to_bytes(bytes)}};
+        return {std::move(item), offset, bytes};
     }
     void put(const std::string &item, ByteView bytes, const PublicKey &key) {
         if (failure(piece(item, 0, bytes), key) || failure(request::PutEnd{item, bytes.size()}, key))

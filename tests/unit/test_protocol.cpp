@@ -193,14 +193,14 @@ static void inputs_are_put_in_pieces_as_typed(void **) {
                 end = bytes_of("a3 00" + text("put-end") + "01" + text("data/a.csv") + "02 1a00010003"),
                 ok = bytes_of("a2 00" + text("put-ok") + "01 1a00010003");
     assert_true(equal(encode_request(request::Manifest{bytes_of("a0a1")}), manifest));
-    assert_true(equal(encode_request(request::Put{"data/a.csv", 65536, Secret{bytes_of("0102ff")}}), put));
-    assert_true(equal(encode_request(request::Put{"algorithm", 0, Secret{bytes_of("7f")}}), algorithm));
+    assert_true(equal(encode_request(request::Put{"data/a.csv", 65536, bytes_of("0102ff")}), put));
+    assert_true(equal(encode_request(request::Put{"algorithm", 0, bytes_of("7f")}), algorithm));
     assert_true(equal(encode_request(request::PutEnd{"data/a.csv", 65539}), end));
     assert_true(equal(encode_response(response::PutOk{65539}), ok));
     assert_true(std::get<request::Manifest>(*parse_request(manifest)).manifest == bytes_of("a0a1"));
     const auto read = parse_request(put);
     const auto &piece = std::get<request::Put>(*read);
-    assert_true(piece.item == "data/a.csv" && piece.offset == 65536 && equal(piece.data.view(), bytes_of("0102ff")));
+    assert_true(piece.item == "data/a.csv" && piece.offset == 65536 && equal(piece.data, bytes_of("0102ff")));
     const auto ended = parse_request(end);
     assert_true(std::get<request::PutEnd>(*ended).item == "data/a.csv" &&
                 std::get<request::PutEnd>(*ended).size == 65539);
