@@ -32,7 +32,4 @@ class History {
     std::deque<std::shared_ptr<const HistoryEntry>> entries_;
 };
 
-// The page at "/": one row for each, linking to the verdict's page at /appraisals/ID.
-std::string history_html(const std::vector<std::shared_ptr<const HistoryEntry>> &entries, std::time_t now);
-
 } // namespace cvmin

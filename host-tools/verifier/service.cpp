@@ -4,7 +4,7 @@
 #include "host-tools/base/base64url.hpp"
 #include "host-tools/base/mbed.hpp"
 #include "host-tools/base/text.hpp"
-#include "host-tools/present/html.hpp"
+#include "host-tools/verifier/page.hpp"
 
 #include <charconv>
 
@@ -609,8 +609,7 @@ HttpReply VerifierService::page(const HttpMessage &request, std::time_t now) con
         const auto entry = history_.find(std::string_view{request.path}.substr(appraisal_prefix.size()));
         if (!entry)
             return refuse(Route::appraisal, 404, "not-found", "appraisal: it is none of the last ones");
-        out =
-            reply(Route::appraisal, 200, media_html, verdict_html(entry->judged.appraisal, entry->judged.expectations));
+        out = reply(Route::appraisal, 200, media_html, appraisal_html(*entry));
     }
     out.headers.emplace_back("Content-Security-Policy",
                              "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "

@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # What is in deploy/, as those read it whom it is for: Kubernetes' own types, systemd, nginx, Prometheus. Each must also
 # refuse a misspelt name, else it would have looked at nothing. Needs CVMIN_PEER (a root with them; `./dev test` makes it).
+set -euo pipefail
+[ -n "${CVMIN_OWN_NETWORK:-}" ] || CVMIN_OWN_NETWORK=1 exec unshare --net bash "$0"
+ip link set lo up
 # shellcheck source=tests/image/lib.sh
 . "$CVMIN_SRC/tests/image/lib.sh"
 : "${CVMIN_BUILD:?}"
@@ -43,10 +46,10 @@ END
 # ---- systemd --------------------------------------------------------------------------------------------------------
 unit=cvmin-verifier.service
 tree=$work/tree # a system that it would be installed on
-mkdir -p "$tree"/{etc/systemd/system,usr/bin,usr/lib/systemd,bin}
+mkdir -p "$tree"/{etc/systemd/system,usr/bin,usr/lib/systemd}
 cp -r "$CVMIN_PEER/usr/lib/systemd/system" "$tree/usr/lib/systemd/"
-printf '#!/bin/sh\n' | tee "$tree/usr/bin/cvmin" >"$tree/bin/kill"
-chmod +x "$tree/usr/bin/cvmin" "$tree/bin/kill"
+printf '#!/bin/sh\n' >"$tree/usr/bin/cvmin"
+chmod +x "$tree/usr/bin/cvmin"
 # analyze UNIT_FILE COMMAND...: systemd-analyze of it, in that system
 analyze() {
     install -m 0644 "$1" "$tree/etc/systemd/system/$unit"
@@ -68,7 +71,7 @@ if analyze "$work/wrong" security --offline=true --threshold=9 --no-pager; then 
 site=$deploy/nginx/cvmin-verifier.conf
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/site.key" -out "$work/site.pem" \
     -days 2 -subj /CN=verifier.example 2>/dev/null
-# nginx_reads FILE: the site with a certificate that is there, in a network of its own (it opens the ports)
+# nginx_reads FILE: the site with a certificate that is there; it opens the ports
 nginx_reads() {
     sed "s,/etc/nginx/verifier\.example,$work/site," "$1" >"$work/site.conf"
     [ -e /proc/net/if_inet6 ] || sed -i '/listen \[::\]/d' "$work/site.conf"
@@ -87,7 +90,7 @@ http {
     include $work/site.conf;
 }
 END
-    peer unshare --net nginx -t -c "$work/nginx.conf" >"$work/said" 2>&1
+    peer nginx -t -c "$work/nginx.conf" >"$work/said" 2>&1
 }
 nginx_reads "$site" || broken "nginx -t: $(cat "$work/said")"
 if grep -qE '\[(warn|error|emerg)\]' "$work/said"; then broken "nginx -t: $(cat "$work/said")"; fi
@@ -105,3 +108,30 @@ misspelt 's/expr: cvmin_ready == 0/expr: cvmin_ready = 0/' "$rules"
 expect 1 peer promtool check rules --lint-fatal "$work/wrong"
 misspelt 's/for: 1m/fro: 1m/' "$rules"
 expect 1 peer promtool check rules --lint-fatal "$work/wrong"
+
+# ---- the service as the manifest and the unit start it, in the container's file system -------------------------------------
+root=$work/root
+expect 0 bash "$deploy/container/stage.sh" "$CVMIN" "$root"
+[ -z "$(find "$root" -perm /6000)" ] || broken "a set-user-id file in the container"
+user=0 group=0 # an ordinary user has one id in here
+[ "${CVMIN_UID:-0}" != 0 ] || { user=65532 group=65532; }
+image=${CVMIN_IMAGE:-$CVMIN_SRC/out}
+values=$root/etc/cvmin/verifier
+openssl ecparam -name secp384r1 -genkey -noout -out "$work/signer.pem"
+openssl ec -in "$work/signer.pem" -pubout -out "$values/reference-key.pem" 2>"$work/stderr"
+expect 0 "$CVMIN" corim create --image "$image/image.json" --key "$work/signer.pem" --out "$values/reference.corim"
+cp "$CVMIN_SRC/policies/genoa.json" "$values/policy.json"
+chmod 0644 "$values"/*
+for keys in "$root/run/cvmin/keys" "$root/run/credentials"; do # as a Secret and as credentials are mounted
+    mkdir -p "$keys"
+    openssl ecparam -name secp384r1 -genkey -noout -out "$keys/signing-key.pem"
+    head -c 32 /dev/urandom >"$keys/session-key"
+    chown -R "0:$group" "$keys"
+    chmod 0440 "$keys"/*
+done
+chmod 0644 "$root/run/cvmin/keys/session-key" # what everybody can read
+expect 1 python3 "$CVMIN_SRC/tests/peer/run_deployed.py" pod "$root" "$work/pod.json" "$user" "$group"
+grep -q 'session-key: mode 0644' "$work/stderr" || broken "keys that all can read: $(cat "$work/stderr")"
+chmod 0440 "$root/run/cvmin/keys/session-key"
+expect 0 python3 "$CVMIN_SRC/tests/peer/run_deployed.py" pod "$root" "$work/pod.json" "$user" "$group"
+expect 0 python3 "$CVMIN_SRC/tests/peer/run_deployed.py" unit "$root" "$deploy/systemd/$unit" "$user" "$group"

@@ -1,0 +1,48 @@
+# Verifier services for tests and measurements; sourced, with CVMIN, CVMIN_SRC, work (a directory) and broken() set by the caller, who
+# calls stop_services before it ends.
+# shellcheck shell=bash disable=SC2154,SC2034 # work is the caller's, and nonce and service_url are for it
+appraise_data=$CVMIN_SRC/tests/data/appraise
+evidence=$appraise_data/evidence.cbor # of an emulated machine, accepted for the nonce that it answers until 2045
+nonce=$(python3 -c 'import base64, json, sys
+print(base64.urlsafe_b64encode(bytes.fromhex(json.load(open(sys.argv[1]))["nonce"])).decode().rstrip("="))' "$evidence.session.json")
+declare -A service_pid=() service_url=()
+
+# make_values DIRECTORY: policy.json and ark.der, under which the evidence is accepted; signing-key.pem and its public half; session-key.
+make_values() {
+    mkdir -p "$1"
+    python3 - "$CVMIN_SRC/policies/emulated.json" >"$1/policy.json" <<'PY'
+import json, sys
+print(json.dumps(json.load(open(sys.argv[1])) | {"measurement": ["aa" * 48]}))
+PY
+    cp "$appraise_data/ark.der" "$1/ark.der"
+    (
+        umask 077
+        openssl ecparam -name secp384r1 -genkey -noout -out "$1/signing-key.pem"
+        head -c 32 /dev/urandom >"$1/session-key"
+    )
+    openssl ec -in "$1/signing-key.pem" -pubout -out "$1/public.pem" 2>/dev/null
+}
+
+# serve NAME VALUES ARGS...: a service by the values of that directory, on a port of its own choice unless ARGS say otherwise.
+# service_url[NAME] is where, $work/NAME.log its log.
+serve() {
+    local name=$1 values=$2 tries=0 where=(--listen 127.0.0.1:0)
+    shift 2
+    case " $* " in *" --listen "*) where=() ;; esac
+    "$CVMIN" verifier serve --policy "$values/policy.json" --trust-emulated "$values/ark.der" --signing-key "$values/signing-key.pem" \
+        --session-key "$values/session-key" "${where[@]}" "$@" 2>"$work/$name.log" &
+    service_pid[$name]=$!
+    until grep -q '"event":"listening"' "$work/$name.log"; do
+        kill -0 "${service_pid[$name]}" 2>/dev/null || broken "$name: $(cat "$work/$name.log")"
+        tries=$((tries + 1))
+        [ $tries -lt 200 ] || broken "$name does not listen after 10 seconds"
+        sleep 0.05
+    done
+    service_url[$name]=http://$(sed -n '/"event":"listening"/s/.*"address":"\([^"]*\)".*/\1/p' "$work/$name.log")
+}
+# stop_services: what is left of them; asks first
+stop_services() {
+    [ ${#service_pid[@]} = 0 ] || kill "${service_pid[@]}" 2>/dev/null || true
+    wait "${service_pid[@]}" 2>/dev/null || true
+    service_pid=()
+}
