@@ -19,7 +19,7 @@ http=$(ldconfig -p | sed -n 's/^\tlibmicrohttpd\.so\.12 (.*x86-64.*) => //p')
     exit 1
 }
 # shellcheck disable=SC2174 # the folders between are ordinary ones
-mkdir -p -m 0755 "$root"/{usr/bin,etc/cvmin/verifier,run/cvmin/keys}
+mkdir -p -m 0755 "$root"/{usr/bin,etc/cvmin/verifier,run/cvmin/keys,proc}
 install -m 0755 --strip "$program" "$root/usr/bin/cvmin"
 # One folder for all of them: where the program's interpreter is, and where glibc looks without a cache.
 mkdir -p "$root/usr/lib/x86_64-linux-gnu" "$root/usr/lib64"
