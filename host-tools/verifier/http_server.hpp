@@ -13,7 +13,7 @@ namespace cvmin {
 
 struct HttpLimits {
     unsigned threads = 0;                   // 0: one for each processor
-    unsigned connections = 4096;            // open at once; each idle one takes under 2 KiB and a descriptor
+    unsigned connections = 4096;            // open at once; each takes 30 KiB once it has asked, and a descriptor
     unsigned connections_per_address = 256; // 0: as many as there are; behind a proxy all come from one address
     unsigned idle_s = 60;                   // without a byte in either direction
     unsigned request_s = 20;                // from the request line to the last byte of the body
