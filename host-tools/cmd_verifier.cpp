@@ -279,8 +279,8 @@ void notify_manager(std::string_view state) {
     address.sun_family = AF_UNIX;
     if (path == nullptr || (path[0] != '/' && path[0] != '@') || std::strlen(path) >= sizeof address.sun_path)
         return;
-    std::strcpy(address.sun_path, path);
-    if (path[0] == '@') // an abstract one
+    std::ranges::copy(std::string_view{path}, address.sun_path); // and zeros after it
+    if (path[0] == '@')                                          // an abstract one
         address.sun_path[0] = '\0';
     const UniqueFd fd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
     const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
