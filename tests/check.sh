@@ -27,7 +27,7 @@ tidy_one() {
     touch "$stamp"
 }
 export -f tidy_one
-python3 tests/tools/tidy_keys.py build/host common agent-min host-tools image library qemu >build/tidy.keys
+python3 tests/tools/tidy_keys.py build/host common agent-min examples host-tools image library qemu >build/tidy.keys
 while IFS=$'\t' read -r file key; do
     [ -f "$CVMIN_CACHE/tidy/$key" ] || printf '%s\t%s\n' "$file" "$key"
 done <build/tidy.keys >build/tidy.stale
