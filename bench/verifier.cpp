@@ -2,47 +2,22 @@
 // the session's token to the signed result, in one thread of one process; beside the floor, one verification and one
 // signature by P-384 as the fastest library here makes them. In turns; the least of many rounds is what the code needs.
 // Prints, for bench/verifier.sh: name, least and median of microseconds per call.
+#include "bench/turns.hpp"
 #include "host-tools/base/base64url.hpp"
 #include "host-tools/base/os.hpp"
 #include "host-tools/signing/key_file.hpp"
 #include "host-tools/verifier/service.hpp"
 
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <functional>
-
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-
 using namespace cvmin;
+using bench::must;
 
 namespace {
-
-double seconds() {
-    timespec time{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time); // other work on a busy machine is not ours
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
-
-void must(bool holds, const char *what) {
-    if (holds)
-        return;
-    std::fprintf(stderr, "bench verifier: %s\n", what);
-    std::exit(1);
-}
 
 Bytes file(const char *path) {
     auto bytes = read_file(path, max_evidence_size);
     must(bytes.has_value(), path);
     return std::move(*bytes);
 }
-
-struct Run {
-    const char *name;
-    std::function<bool()> call; // false would be a wrong answer, and stops everything
-    std::vector<double> times{};
-};
 
 } // namespace
 
@@ -95,43 +70,14 @@ int main(int argc, char **argv) {
     must(presented.has_value(), "the evidence cannot be read");
     const auto references = appraiser.current(now);
 
-    EVP_PKEY *floor_key = EVP_EC_gen("P-384");
-    unsigned char digest[48] = {1}, signature[128], again[128];
-    std::size_t size = sizeof signature;
-    EVP_PKEY_CTX *sign = EVP_PKEY_CTX_new(floor_key, nullptr);
-    must(EVP_PKEY_sign_init(sign) == 1 && EVP_PKEY_sign(sign, signature, &size, digest, sizeof digest) == 1,
-         "libcrypto cannot sign");
-    EVP_PKEY_CTX *verify = EVP_PKEY_CTX_new(floor_key, nullptr);
-    must(EVP_PKEY_verify_init(verify) == 1, "libcrypto cannot verify");
-
-    Run runs[] = {
-        {"floor: one P-384 verification and signature",
-         [&] {
-             std::size_t written = sizeof again;
-             return EVP_PKEY_verify(verify, signature, size, digest, sizeof digest) == 1 &&
-                    EVP_PKEY_sign(sign, again, &written, digest, sizeof digest) == 1;
-         }},
+    bench::P384Floor floor;
+    bench::Run runs[] = {
+        {"floor: one P-384 verification and signature", [&] { return floor.verify() && floor.sign(); }},
         {"evidence appraised",
          [&] { return judge_presented(*references, *presented, *nonce, now).appraisal.verdict.accepted(); }},
         {"request with evidence, without HTTP", [&] { return service.handle(request, now).status == 200; }},
     };
-    constexpr int calls = 20;
-    const long rounds = std::strtol(argv[6], nullptr, 10);
-    must(rounds > 0, "wanted at least one round");
-    for (long round = 0; round <= rounds; ++round) // the first only warms the caches
-        for (Run &run : runs) {
-            const double began = seconds();
-            for (int i = 0; i < calls; ++i)
-                must(run.call(), run.name);
-            if (round > 0)
-                run.times.push_back((seconds() - began) * 1e6 / calls);
-        }
-    for (Run &run : runs) {
-        std::ranges::sort(run.times);
-        std::printf("%s\t%.2f\t%.2f\n", run.name, run.times.front(), run.times[run.times.size() / 2]);
-    }
-    EVP_PKEY_CTX_free(sign);
-    EVP_PKEY_CTX_free(verify);
-    EVP_PKEY_free(floor_key);
+    bench::in_turns(runs, 20, argv[6]);
+    bench::print_microseconds(runs);
     return 0;
 }
