@@ -39,7 +39,7 @@ std::size_t RateLimiter::size() const {
 
 std::string rate_key(std::string_view address) {
     in6_addr parsed{};
-    const std::string text{address};
+    std::string text{address};
     if (::inet_pton(AF_INET6, text.c_str(), &parsed) != 1)
         return text;
     if (IN6_IS_ADDR_V4MAPPED(&parsed)) // of a socket that takes both
