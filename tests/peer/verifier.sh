@@ -60,7 +60,7 @@ load() { client load "$work/site.pem" "$evidence" "$nonce" "$work/values/public.
 load "${service_pid[one]}"
 wait "${service_pid[one]}" || [ $? = 137 ] || broken "replica one was not killed"
 replica one 8081
-sleep 2.1 # nginx asks it again after that time
+sleep 4 # nginx counts whole seconds, and asks it again when more than two have passed
 load "${service_pid[two]}"
 wait "${service_pid[two]}" || [ $? = 137 ] || broken "replica two was not killed"
 unset 'service_pid[two]'
