@@ -185,4 +185,20 @@ Reply Service::on(const request::Events &events, Peer &peer) const {
                                        .total = platform_.log.count()});
 }
 
+// Whoever relies on a result checks its signature and that it names our key. So it is not read here, and whoever puts a
+// wrong one only denies the right one.
+Reply Service::on(const request::PassportPut &put, Peer &peer) {
+    if (!peer.attested)
+        return failure(PeerErrc::not_attested);
+    passport_ = put.result;
+    return reply(response::Stored{sha256(passport_)});
+}
+
+Reply Service::on(const request::PassportGet &, Peer &peer) const {
+    if (passport_.empty())
+        return failure(PeerErrc::not_available, "no passport is stored");
+    peer.attested = true;
+    return reply(response::Passport{passport_});
+}
+
 } // namespace cvmin::agent

@@ -25,7 +25,7 @@ inline constexpr unsigned max_exists_answers = 3;
 struct Peer { // what is known of a connection
     Channel &channel;
     std::uint64_t session = 0;      // its number in the runtime log
-    bool attested = false;          // it has taken evidence
+    bool attested = false;          // it has taken evidence, or the passport: it can know whom it speaks with
     std::optional<PublicKey> key{}; // of its certificate
     SecretStore::Holdings put{};    // what it has put is its own to ask for
     unsigned exists_answers = 0;
@@ -67,6 +67,8 @@ class Service {
     Reply on(const request::Stop &, Peer &peer);
     Reply on(const request::Activate &activate, Peer &peer);
     Reply on(const request::Events &events, Peer &peer) const;
+    Reply on(const request::PassportPut &put, Peer &peer);
+    Reply on(const request::PassportGet &, Peer &peer) const;
     template <class R> Reply compute(const R &request, const Peer &peer); // what the computation answers
 
     // Claims that name the log's head as it is now, and the TPM's AK if it works.
@@ -75,6 +77,7 @@ class Service {
     Platform platform_;
     PublicKey key_;
     Timings timings_;
+    Bytes passport_; // the newest result that was put; not looked at here
 };
 
 } // namespace cvmin::agent

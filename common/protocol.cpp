@@ -34,6 +34,9 @@ constexpr std::string_view status = "status"; // request and response
 constexpr std::string_view get = "get";
 constexpr std::string_view data = "data";
 constexpr std::string_view confirm = "confirm";
+constexpr std::string_view passport_put = "passport-put";
+constexpr std::string_view passport_get = "passport-get";
+constexpr std::string_view passport = "passport";
 constexpr std::size_t max_size = 32;
 } // namespace kind
 
@@ -41,6 +44,7 @@ constexpr std::size_t max_size = 32;
 constexpr std::size_t max_overhead = 64; // map, keys, lengths, kind
 static_assert(max_secret_size + max_secret_name_size + max_overhead <= max_request_size);
 static_assert(max_put_size + max_item_name_size + max_overhead <= max_request_size);
+static_assert(max_passport_size + max_overhead <= max_request_size);
 static_assert(max_data_size + max_overhead <= max_response_size);
 static_assert(max_evidence_size + max_overhead <= max_response_size);
 static_assert(max_events_chunk_size >= max_runtime_log_size && max_pcr_mask == (1u << pcr_count) - 1);
@@ -141,6 +145,8 @@ std::size_t large_part(const Request &request) {
         return put->data.size();
     if (const auto *manifest = std::get_if<request::Manifest>(&request))
         return manifest->manifest.size();
+    if (const auto *passport = std::get_if<request::PassportPut>(&request))
+        return passport->result.size();
     return 0;
 }
 std::size_t large_part(const Response &response) {
@@ -150,6 +156,8 @@ std::size_t large_part(const Response &response) {
         return events->records.size();
     if (const auto *data = std::get_if<response::Data>(&response))
         return data->data.size();
+    if (const auto *passport = std::get_if<response::Passport>(&response))
+        return passport->result.size();
     return 0;
 }
 
@@ -293,6 +301,12 @@ Bytes encode_request(const Request &request) {
                        out.integer(1);
                        out.bytes(confirm.receipt);
                    },
+                   [&](const request::PassportPut &put) {
+                       open(out, kind::passport_put, 1);
+                       out.integer(1);
+                       out.bytes(put.result);
+                   },
+                   [&](const request::PassportGet &) { open(out, kind::passport_get, 0); },
                },
                request);
     out.close();
@@ -381,6 +395,11 @@ Bytes encode_response(const Response &response) {
                        out.integer(2);
                        out.unsigned_integer(data.total);
                    },
+                   [&](const response::Passport &passport) {
+                       open(out, kind::passport, 1);
+                       out.integer(1);
+                       out.bytes(passport.result);
+                   },
                },
                response);
     out.close();
@@ -454,6 +473,11 @@ Result<Request> parse_request(ByteView bytes) {
     } else if (kind == kind::confirm) {
         in.member(1, "request.receipt");
         request = request::Confirm{in.array<32>()};
+    } else if (kind == kind::passport_put) {
+        in.member(1, "request.result");
+        request = request::PassportPut{to_bytes(in.bytes(1, max_passport_size))};
+    } else if (kind == kind::passport_get) {
+        request = request::PassportGet{};
     } else {
         in.refuse(Errc::unsupported);
     }
@@ -525,6 +549,9 @@ Result<Response> parse_response(ByteView bytes) {
         in.member(2, "response.total");
         data.total = in.unsigned_integer();
         response = std::move(data);
+    } else if (kind == kind::passport) {
+        in.member(1, "response.result");
+        response = response::Passport{to_bytes(in.bytes(1, max_passport_size))};
     } else if (kind == kind::stopping) {
         // nothing more
     } else if (kind == kind::failure) {

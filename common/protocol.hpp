@@ -31,7 +31,8 @@ inline constexpr std::size_t max_encrypted_secret_size = 512;   // TPM2B_ENCRYPT
 inline constexpr std::size_t max_credential_size = 64;          // the largest digest of a TPM
 inline constexpr std::size_t max_events_chunk_size = 64u << 10; // the whole runtime log (max_runtime_log_size)
 inline constexpr std::uint32_t max_pcr_mask = 0xffffff;         // PCR 0 to 23
-inline constexpr std::size_t max_report_source_size = 64; // configfs-tsm's provider names have under 20 characters
+inline constexpr std::size_t max_report_source_size = 64;   // configfs-tsm's provider names have under 20 characters
+inline constexpr std::size_t max_passport_size = 16u << 10; // an attestation result: ours have under 6 KiB
 // The computation; its inputs are named as manifest.hpp says
 inline constexpr std::size_t max_put_size = 64u << 10;   // one piece of an input: a frame like a secret's
 inline constexpr std::size_t max_output_name_size = 64;  // [A-Za-z0-9._-]+, neither "." nor ".."
@@ -97,16 +98,21 @@ struct Get {          // a piece of the result
 struct Confirm {            // this consumer has everything
     Sha256Digest receipt{}; // SHA-256 of the receipt
 };
+struct PassportPut { // a result of a verifier on this agent, for whoever asks for it
+    Bytes result;    // as the verifier gave it; 1..max_passport_size
+};
+struct PassportGet {};
 } // namespace request
-using Request = std::variant<request::Hello, request::Attest, request::PutSecret, request::SecretDigest, request::Stop,
-                             request::Activate, request::Events, request::Manifest, request::Put, request::PutEnd,
-                             request::Status, request::Get, request::Confirm>;
+using Request =
+    std::variant<request::Hello, request::Attest, request::PutSecret, request::SecretDigest, request::Stop,
+                 request::Activate, request::Events, request::Manifest, request::Put, request::PutEnd, request::Status,
+                 request::Get, request::Confirm, request::PassportPut, request::PassportGet>;
 
 // Error set of the protocol; each request's subset is in docs/protocol.md.
 #define CVMIN_PEER_ERROR_TABLE(X)                                                                                      \
     X(bad_request, 1, "the request is not well-formed, unknown, or out of limits")                                     \
     X(not_available, 2, "the platform cannot do this now")                                                             \
-    X(not_attested, 3, "this connection has not taken evidence yet")                                                   \
+    X(not_attested, 3, "this connection has taken neither evidence nor passport yet")                                  \
     X(exists, 4, "a secret of this name is there already")                                                             \
     X(unknown_name, 5, "this connection has put no secret of this name")                                               \
     X(full, 6, "no room for another secret")                                                                           \
@@ -197,10 +203,13 @@ struct Data {
     Bytes data; // 0..max_data_size; empty: the offset is the end
     std::uint64_t total = 0;
 };
+struct Passport {
+    Bytes result; // 1..max_passport_size, as it was put
+};
 } // namespace response
-using Response =
-    std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping, response::Failure,
-                 response::Activated, response::EventsChunk, response::PutOk, response::Status, response::Data>;
+using Response = std::variant<response::Hello, response::Evidence, response::Stored, response::Stopping,
+                              response::Failure, response::Activated, response::EventsChunk, response::PutOk,
+                              response::Status, response::Data, response::Passport>;
 
 // Both without the frame header. The bytes of a PutSecret and of a Put hold what is secret: whoever encodes or reads
 // them wipes them. Texts must be printable ASCII and within their limits.
