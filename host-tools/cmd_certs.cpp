@@ -8,14 +8,9 @@
 #include "host-tools/collateral/bundle.hpp"
 #include "host-tools/collateral/collateral.hpp"
 #include "host-tools/endorsements.hpp"
+#include "host-tools/signals.hpp"
 
-#include <csignal>
 #include <cstdio>
-#include <random>
-
-#include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 namespace cvmin {
 
@@ -48,59 +43,6 @@ struct ShowArgs {
     std::string file;
     std::optional<std::string> key;
     bool json = false;
-};
-
-// ---- Ctrl-C ---------------------------------------------------------------------------------------------------------
-
-// From construction on SIGINT, SIGTERM and SIGHUP are kept, asked for, and at the end given back: nothing is left half
-// written, and the shell sees how the command ended.
-class Signals {
-  public:
-    Signals() {
-        sigset_t handled;
-        sigemptyset(&handled);
-        for (const int number : {SIGINT, SIGTERM, SIGHUP})
-            sigaddset(&handled, number);
-        ::sigprocmask(SIG_BLOCK, &handled, &before_);
-        fd_ = UniqueFd{::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK)};
-    }
-    Signals(const Signals &) = delete;
-    Signals &operator=(const Signals &) = delete;
-    ~Signals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
-
-    bool arrived() { return wait(std::chrono::milliseconds{0}); }
-    bool wait(std::chrono::milliseconds time) { // whether one came
-        pollfd waiting{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-        signalfd_siginfo info{};
-        if (signal_ == 0 && ::poll(&waiting, 1, static_cast<int>(time.count())) > 0 &&
-            ::read(fd_.get(), &info, sizeof info) == sizeof info)
-            signal_ = static_cast<int>(info.ssi_signo);
-        return signal_ != 0;
-    }
-    void end_by_it() { // does not return if one came
-        if (signal_ == 0)
-            return;
-        ::signal(signal_, SIG_DFL);
-        ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-        ::raise(signal_);
-    }
-
-  private:
-    sigset_t before_{};
-    UniqueFd fd_;
-    int signal_ = 0;
-};
-
-class RealPacing final : public Pacing {
-  public:
-    explicit RealPacing(Signals &signals) : signals_(signals) {}
-    std::chrono::steady_clock::time_point now() override { return std::chrono::steady_clock::now(); }
-    bool wait(std::chrono::milliseconds time) override { return !signals_.wait(time); }
-    double random() override { return std::uniform_real_distribution<double>{0, 1}(source_); }
-
-  private:
-    Signals &signals_;
-    std::random_device source_; // once a second at most
 };
 
 // ---- fetch ----------------------------------------------------------------------------------------------------------
@@ -265,7 +207,7 @@ void print_fetched(const FetchArgs &args, const CollateralRequest &request, cons
 int fetch_certs(const FetchArgs &args) {
     if (const auto problem = usage_problem(args))
         return report_error(command, Exit::usage, *problem);
-    auto address = parse_kds_address(args.kds);
+    auto address = parse_service_address(args.kds);
     if (!address)
         return report_error(command, Exit::usage, "--kds: " + address.error().text);
     const auto request = read_request(args);

@@ -24,7 +24,7 @@ struct CollateralRequest {
 };
 
 struct CollateralAccess {
-    std::string address; // of the KDS: parse_kds_address()
+    std::string address; // of the KDS: parse_service_address()
     HttpClient &http;
     Pacing &pacing;
     KdsCache &cache;

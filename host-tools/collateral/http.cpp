@@ -1,5 +1,7 @@
 #include "host-tools/collateral/http.hpp"
 
+#include "host-tools/base/text.hpp"
+
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -11,14 +13,16 @@ namespace cvmin {
 
 namespace {
 
+constexpr const char *no_libcurl = "libcurl.so.4 cannot be loaded, which speaks HTTP";
+
 struct FreeUrl {
     void operator()(CURLU *url) const { curl_url_cleanup(url); }
 };
 using Url = std::unique_ptr<CURLU, FreeUrl>;
 
-std::string part_of(CURLU *url, CURLUPart part) {
+std::string part_of(CURLU *url, CURLUPart part, unsigned flags = 0) {
     char *text = nullptr;
-    if (curl_url_get(url, part, &text, 0) != CURLUE_OK)
+    if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
         return {};
     std::string out{text};
     curl_free(text);
@@ -30,6 +34,14 @@ bool is_loopback(std::string_view host) {
         return true;
     // a literal address only: a name that begins so may lead anywhere
     return host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
+}
+
+// Host names are compared as libcurl writes them, so their case does not matter (RFC 3986, 6.2.2.1).
+std::string origin_of(CURLU *url) {
+    std::string host = part_of(url, CURLUPART_HOST);
+    for (char &c : host)
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return part_of(url, CURLUPART_SCHEME) + "://" + host + ':' + part_of(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
 }
 
 struct FreeEasy {
@@ -115,10 +127,10 @@ HttpAnswer::Kind kind_of(CURLcode code, const Transfer &transfer) {
 
 } // namespace
 
-Explained<std::string> parse_kds_address(const std::string &text) {
+Explained<std::string> parse_service_address(const std::string &text) {
     const Url url{curl_url()};
     if (!url)
-        return explain(Errc::system, "libcurl.so.4 cannot be loaded, which fetches certificates");
+        return explain(Errc::system, no_libcurl);
     if (curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
         return explain(Errc::usage, "'" + text + "' is no address: wanted https://HOST[:PORT]");
     const std::string scheme = part_of(url.get(), CURLUPART_SCHEME);
@@ -131,6 +143,22 @@ Explained<std::string> parse_kds_address(const std::string &text) {
     while (out.ends_with('/'))
         out.pop_back();
     return out;
+}
+
+Explained<std::string> resolve_on_origin(const std::string &base, const std::string &reference) {
+    const Url url{curl_url()};
+    if (!url)
+        return explain(Errc::system, no_libcurl);
+    if (curl_url_set(url.get(), CURLUPART_URL, base.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
+        return explain(Errc::malformed, "the address that was asked is no URL");
+    const std::string wanted = origin_of(url.get());
+    // where a URL was set before, this resolves
+    if (reference.empty() ||
+        curl_url_set(url.get(), CURLUPART_URL, reference.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
+        return explain(Errc::malformed, "no URL, nor one relative to what was asked");
+    if (const std::string found = origin_of(url.get()); found != wanted)
+        return explain(Errc::mismatch, "on " + printable_line(found) + ", wanted " + wanted);
+    return part_of(url.get(), CURLUPART_URL);
 }
 
 CurlClient::CurlClient(std::string ca_file, std::function<bool()> interrupted)
@@ -148,7 +176,7 @@ CurlClient::CurlClient(std::string ca_file, std::function<bool()> interrupted)
         }
 }
 
-HttpAnswer CurlClient::get(const HttpRequest &request) {
+HttpAnswer CurlClient::send(const HttpRequest &request) {
     HttpAnswer answer;
     const Easy easy{curl_easy_init()};
     if (!easy) {
@@ -161,11 +189,11 @@ HttpAnswer CurlClient::get(const HttpRequest &request) {
     const auto option = [&](CURLoption what, auto value) {
         set = curl_easy_setopt(easy.get(), what, value) == CURLE_OK && set;
     };
-    const bool plain = request.url.starts_with("http://"); // this machine: parse_kds_address()
+    const bool plain = request.url.starts_with("http://"); // this machine: parse_service_address()
     option(CURLOPT_URL, request.url.c_str());
     option(CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
-    option(CURLOPT_REDIR_PROTOCOLS_STR, "https"); // never down to plain text, nor to file:
-    option(CURLOPT_FOLLOWLOCATION, 1L);
+    option(CURLOPT_REDIR_PROTOCOLS_STR, "https");           // never down to plain text, nor to file:
+    option(CURLOPT_FOLLOWLOCATION, request.post ? 0L : 1L); // what was posted is for whom it was posted to
     option(CURLOPT_MAXREDIRS, http_max_redirects);
     option(CURLOPT_SSL_VERIFYPEER, 1L);
     option(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -187,12 +215,30 @@ HttpAnswer CurlClient::get(const HttpRequest &request) {
     option(CURLOPT_XFERINFODATA, static_cast<void *>(&transfer));
     option(CURLOPT_ERRORBUFFER, static_cast<char *>(why));
     List headers;
+    const auto header = [&](const std::string &line) {
+        curl_slist *const all = curl_slist_append(headers.get(), line.c_str());
+        set = all != nullptr && set;
+        if (all != nullptr) {
+            (void)headers.release(); // it is the beginning of `all`
+            headers.reset(all);
+        }
+    };
     if (request.from != 0) { // If-Range: the rest of that very answer, or all of the new one
         option(CURLOPT_RANGE, (std::to_string(request.from) + '-').c_str()); // copied by libcurl
-        headers.reset(curl_slist_append(nullptr, ("If-Range: " + request.etag).c_str()));
-        set = headers != nullptr && set;
-        option(CURLOPT_HTTPHEADER, headers.get());
+        header("If-Range: " + request.etag);
     }
+    if (!request.accept.empty())
+        header("Accept: " + request.accept);
+    if (request.post) {
+        option(CURLOPT_POST, 1L);
+        option(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.post->data.size()));
+        // never null, which would ask for a function to read from
+        option(CURLOPT_POSTFIELDS, request.post->data.empty() ? "" : as_text(request.post->data).data());
+        header("Content-Type:" + (request.post->media_type.empty() ? "" : ' ' + request.post->media_type));
+        header("Expect:"); // no round trip for the answer 100
+    }
+    if (headers)
+        option(CURLOPT_HTTPHEADER, headers.get());
     if (!set) {
         answer.text = "an option is not supported by this libcurl";
         return answer;
@@ -209,6 +255,8 @@ HttpAnswer CurlClient::get(const HttpRequest &request) {
     if (const std::string etag = header_of(easy.get(), "ETag");
         etag.starts_with('"') && header_of(easy.get(), "Accept-Ranges") == "bytes")
         answer.etag = etag;
+    answer.location = header_of(easy.get(), "Location");
+    answer.content_type = header_of(easy.get(), "Content-Type");
     answer.resumed = answer.status == 206 && range_begins_at(header_of(easy.get(), "Content-Range"), request.from);
     if (code != CURLE_OK) {
         answer.text = why[0] != '\0' ? why : curl_easy_strerror(code);

@@ -22,17 +22,12 @@ std::string seconds_text(milliseconds time) {
     return std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + " s";
 }
 
-// What one attempt came to, when it did not bring the body.
-struct Trouble {
-    Errc code;
-    std::string text;
-    bool passes; // worth another attempt
-    std::optional<seconds> wait;
-};
+} // namespace
 
-Trouble trouble_of(const HttpAnswer &answer, const FetchPlan &plan) {
+FailedAttempt failed_attempt(const HttpAnswer &answer, const std::string &what, std::size_t limit,
+                             const std::string &not_found) {
     using Kind = HttpAnswer::Kind;
-    const std::string subject = plan.what + ": ";
+    const std::string subject = what + ": ";
     switch (answer.kind) {
     case Kind::answered:
         break;
@@ -42,7 +37,7 @@ Trouble trouble_of(const HttpAnswer &answer, const FetchPlan &plan) {
         return {Errc::timed_out, subject + "no answer in time (" + answer.text + ")", true, {}};
     case Kind::too_large:
         return {Errc::too_large,
-                subject + "the answer has more than " + std::to_string(plan.limit) + " bytes, so it is something else",
+                subject + "the answer has more than " + std::to_string(limit) + " bytes, so it is something else",
                 false,
                 {}};
     case Kind::refused:
@@ -55,7 +50,7 @@ Trouble trouble_of(const HttpAnswer &answer, const FetchPlan &plan) {
     const std::string status = " (HTTP " + std::to_string(answer.status) + ")";
     switch (answer.status) {
     case 404:
-        return {Errc::refused, subject + plan.not_found + status, false, {}};
+        return {Errc::refused, subject + not_found + status, false, {}};
     case 429: {
         std::string text = subject + "the service limits how often it answers" + status;
         if (answer.retry_after)
@@ -73,7 +68,27 @@ Trouble trouble_of(const HttpAnswer &answer, const FetchPlan &plan) {
     }
 }
 
-} // namespace
+Explained<void> wait_for_retry(Pacing &pacing, FailedAttempt failed, unsigned attempt, unsigned retries,
+                               std::chrono::steady_clock::time_point deadline,
+                               const std::function<void(std::string_view)> &note) {
+    if (!failed.passes || attempt >= retries) {
+        if (failed.passes && attempt > 0)
+            failed.text += "; given up after " + std::to_string(attempt + 1) + " attempts";
+        return explain(failed.code, std::move(failed.text));
+    }
+    milliseconds wait = backoff(attempt, pacing.random());
+    if (failed.wait) {
+        if (*failed.wait > retry_after_limit)
+            return explain(failed.code, std::move(failed.text) + "; that is too long to wait here");
+        wait = std::max<milliseconds>(wait, *failed.wait);
+    }
+    if (pacing.now() + wait >= deadline)
+        return explain(failed.code, std::move(failed.text) + "; no time is left for another attempt");
+    note(failed.text + "; again in " + seconds_text(wait));
+    if (!pacing.wait(wait))
+        return explain(Errc::busy, "interrupted");
+    return {};
+}
 
 Explained<Bytes> fetch(HttpClient &client, Pacing &pacing, const FetchPlan &plan,
                        const std::function<void(std::string_view)> &note) {
@@ -90,7 +105,7 @@ Explained<Bytes> fetch(HttpClient &client, Pacing &pacing, const FetchPlan &plan
                             .etag = etag};
         if (begun.size() == plan.limit) // nothing may follow, and yet the answer was not complete
             return explain(Errc::too_large, plan.what + ": the answer has more bytes than it may have");
-        HttpAnswer answer = client.get(request);
+        HttpAnswer answer = client.send(request);
         if (request.from != 0 && answer.status == 200) { // all of it once more, perhaps of another version
             begun.clear();
         } else if (request.from != 0 && answer.kind == HttpAnswer::Kind::answered && !answer.resumed) {
@@ -112,23 +127,10 @@ Explained<Bytes> fetch(HttpClient &client, Pacing &pacing, const FetchPlan &plan
             begun.clear();
             etag.clear();
         }
-        Trouble trouble = trouble_of(answer, plan);
-        if (!trouble.passes || attempt >= plan.retries) {
-            if (trouble.passes && attempt > 0)
-                trouble.text += "; given up after " + std::to_string(attempt + 1) + " attempts";
-            return explain(trouble.code, std::move(trouble.text));
-        }
-        milliseconds wait = backoff(attempt, pacing.random());
-        if (trouble.wait) {
-            if (*trouble.wait > retry_after_limit)
-                return explain(trouble.code, std::move(trouble.text) + "; that is too long to wait here");
-            wait = std::max<milliseconds>(wait, *trouble.wait);
-        }
-        if (pacing.now() + wait >= plan.deadline)
-            return explain(trouble.code, std::move(trouble.text) + "; no time is left for another attempt");
-        note(trouble.text + "; again in " + seconds_text(wait));
-        if (!pacing.wait(wait))
-            return explain(Errc::busy, "interrupted");
+        if (auto waited = wait_for_retry(pacing, failed_attempt(answer, plan.what, plan.limit, plan.not_found), attempt,
+                                         plan.retries, plan.deadline, note);
+            !waited)
+            return std::unexpected(std::move(waited.error()));
     }
 }
 

@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     if (maker.add(input, "fuzz"))
         (void)maker.finish(1'790'000'000, {}, [](std::string_view) {});
     const std::string text{as_text(input)};
-    (void)parse_kds_address(text);
+    (void)parse_service_address(text);
     for (const Product product : all_products)
         (void)parse_tcb(product, text);
     return 0;

@@ -100,7 +100,7 @@ static void parse_tcb_wants_every_component_once(void **) {
         assert_false(parse_tcb(Product::milan, text).has_value());
 }
 
-static void parse_kds_address_takes_https_or_this_machine(void **) {
+static void parse_service_address_takes_https_or_this_machine(void **) {
     const std::pair<const char *, const char *> good[] = {
         {"https://kdsintf.amd.com", "https://kdsintf.amd.com"},
         {"https://kdsintf.amd.com/", "https://kdsintf.amd.com"},
@@ -110,14 +110,48 @@ static void parse_kds_address_takes_https_or_this_machine(void **) {
         {"http://[::1]:8080", "http://[::1]:8080"},
     };
     for (const auto &[text, wanted] : good) {
-        const auto address = parse_kds_address(text);
+        const auto address = parse_service_address(text);
         assert_true(address && *address == wanted);
     }
     for (const char *const text :
          {"", "kdsintf.amd.com", "http://kdsintf.amd.com", "http://127.0.0.1.example", "http://127.evil",
           "http://localhost.example", "ftp://localhost", "file:///etc/passwd", "https://user:secret@localhost",
           "https://localhost/?a=b", "https://localhost/#a", "http://10.0.0.1", "https://", "gopher://127.0.0.1"})
-        assert_true(!parse_kds_address(text) && parse_kds_address(text).error().code == Errc::usage);
+        assert_true(!parse_service_address(text) && parse_service_address(text).error().code == Errc::usage);
+}
+
+static void resolve_on_origin_stays_on_the_server(void **) {
+    const std::string base = "https://h.example/a/b?c=d";
+    const std::pair<const char *, const char *> good[] = {
+        {"e/f", "https://h.example/a/e/f"},         {"/e", "https://h.example/e"},
+        {"../../../e", "https://h.example/e"},      {"?g", "https://h.example/a/b?g"},
+        {"e\r\nf", "https://h.example/a/e%0d%0af"}, {"https://h.example:443/e", "https://h.example:443/e"},
+        {"//H.EXAMPLE/e", "https://H.EXAMPLE/e"},
+    };
+    for (const auto &[reference, wanted] : good) {
+        const auto url = resolve_on_origin(base, reference);
+        if (!url || *url != wanted)
+            print_error("%s: %s\n", reference, url ? url->c_str() : url.error().text.c_str());
+        assert_true(url && *url == wanted);
+    }
+    const std::tuple<const char *, const char *, Errc> wrong[] = {
+        {base.c_str(), "http://h.example/a", Errc::mismatch},
+        {base.c_str(), "https://h.example:444/a", Errc::mismatch},
+        {base.c_str(), "//other.example", Errc::mismatch},
+        {base.c_str(), "https://h.example.other/a", Errc::mismatch},
+        {base.c_str(), "ftp://h.example", Errc::mismatch},
+        {base.c_str(), "", Errc::malformed},
+        {base.c_str(), "https://user@h.example/a", Errc::malformed},
+        {base.c_str(), "https://", Errc::malformed},
+        {base.c_str(), "https://h.example:0x1/a", Errc::malformed},
+        {"", "e", Errc::malformed},
+    };
+    for (const auto &[from, reference, code] : wrong) {
+        const auto url = resolve_on_origin(from, reference);
+        if (url || url.error().code != code)
+            print_error("%s: %s\n", reference, url ? url->c_str() : url.error().text.c_str());
+        assert_true(!url && url.error().code == code);
+    }
 }
 
 // ---- waiting --------------------------------------------------------------------------------------------------------
@@ -141,7 +175,7 @@ struct FakePacing final : Pacing {
 struct ScriptedClient final : HttpClient { // answers one after the other, the last one for ever
     std::vector<HttpAnswer> answers;
     std::vector<HttpRequest> asked;
-    HttpAnswer get(const HttpRequest &request) override {
+    HttpAnswer send(const HttpRequest &request) override {
         asked.push_back(request);
         return answers[std::min(asked.size(), answers.size()) - 1];
     }
@@ -325,7 +359,7 @@ struct FakeKds final : HttpClient {
     std::map<std::string, Bytes> answers; // by path
     std::vector<std::string> asked;
     bool down = false;
-    HttpAnswer get(const HttpRequest &request) override {
+    HttpAnswer send(const HttpRequest &request) override {
         const std::string path = request.url.substr(std::string_view{"https://kds.example"}.size());
         asked.push_back(path);
         if (down)
@@ -915,7 +949,8 @@ int main() {
         cmocka_unit_test(paths_of_chains_and_lists_are_the_documented_ones),
         cmocka_unit_test(vcek_id_refuses_what_has_no_certificate),
         cmocka_unit_test(parse_tcb_wants_every_component_once),
-        cmocka_unit_test(parse_kds_address_takes_https_or_this_machine),
+        cmocka_unit_test(parse_service_address_takes_https_or_this_machine),
+        cmocka_unit_test(resolve_on_origin_stays_on_the_server),
         cmocka_unit_test(backoff_doubles_up_to_its_limit),
         cmocka_unit_test(fetch_repeats_what_passes),
         cmocka_unit_test(fetch_gives_up),
