@@ -20,6 +20,7 @@ declare -A allowed=(
     [host-tools/signing]="common host-tools/base"
     [host-tools/tpm]="common host-tools/base"
     [host-tools/verifier]="common host-tools/base host-tools/appraise host-tools/present"
+    [host-tools/verifier_client]="common host-tools/base host-tools/appraise host-tools/collateral"
     [library]="common host-tools/appraise"
     [image]="common host-tools/base host-tools/corim host-tools/measure host-tools/measured"
     [host-tools/measure]="common host-tools/base image"
