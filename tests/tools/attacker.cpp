@@ -221,7 +221,9 @@ class Attacker {
                 wire = session();
                 found = wire == nullptr ? "closed" : "open";
             } else if (wire != nullptr) {
-                if (const auto request = request_of(what))
+                if (what.starts_with(puts_prefix))
+                    found = put_passports(*wire, std::strtoull(what.c_str() + puts_prefix.size(), nullptr, 10));
+                else if (const auto request = request_of(what))
                     found = word(wire->ask(*request));
                 else
                     found = "no such action";
@@ -280,6 +282,17 @@ class Attacker {
     }
 
   private:
+    // passport-puts:COUNT: of the largest, each another one.
+    static constexpr std::string_view puts_prefix = "passport-puts:";
+    static std::string put_passports(Wire &wire, std::uint64_t count) {
+        for (std::uint64_t i = 0; i < count; ++i) {
+            const Bytes result(max_passport_size, static_cast<std::byte>(i));
+            if (std::string found = word(wire.ask(request::PassportPut{result})); found != "stored")
+                return found;
+        }
+        return "stored";
+    }
+
     std::optional<Request> request_of(const std::string &text) {
         std::vector<std::string> part{""};
         for (const char c : text)
@@ -330,6 +343,10 @@ class Attacker {
             }
             return confirm;
         }
+        if (part[0] == "passport-put") // passport-put:SIZE
+            return request::PassportPut{Bytes(number(1), std::byte{'x'})};
+        if (part[0] == "passport-get")
+            return request::PassportGet{};
         return std::nullopt;
     }
     static constexpr std::size_t max_receipt_size = 1u << 20;
@@ -353,6 +370,8 @@ class Attacker {
             return "events";
         if (std::holds_alternative<response::Stopping>(*response))
             return "stopping";
+        if (std::holds_alternative<response::Passport>(*response))
+            return "passport";
         return "hello";
     }
 
@@ -403,10 +422,15 @@ class Attacker {
         while (Clock::now() < until) {
             const auto wire = attested();
             for (unsigned i = 0; wire != nullptr && Clock::now() < until; ++i) {
-                const Request request = i % 4 == 0   ? Request{request::Manifest{manifest_}}
-                                        : i % 4 == 1 ? Request{request::Status{}}
-                                        : i % 4 == 2 ? Request{request::Attest{Bytes(64)}}
-                                                     : Request{request::Get{std::string{log_name}, 0}};
+                const Request requests[] = {
+                    request::Manifest{manifest_},
+                    request::Status{},
+                    request::Attest{Bytes(64)},
+                    request::Get{std::string{log_name}, 0},
+                    request::PassportPut{Bytes(i % max_passport_size + 1)},
+                    request::PassportGet{},
+                };
+                const Request &request = requests[i % std::size(requests)];
                 if (!wire->ask(request))
                     break;
                 ++requests_;

@@ -93,7 +93,10 @@ class Victim {
 };
 
 const char *kind(const Request &request) {
-    static constexpr const char *names[] = {"hello", "attest", "put-secret", "secret-digest", "stop"};
+    static constexpr const char *names[] = {"hello",    "attest", "put-secret", "secret-digest", "stop",
+                                            "activate", "events", "manifest",   "put",           "put-end",
+                                            "status",   "get",    "confirm",    "passport-put",  "passport-get"};
+    static_assert(std::size(names) == std::variant_size_v<Request>);
     return names[request.index()];
 }
 

@@ -166,6 +166,61 @@ static void a_name_that_was_guessed_at_too_often_tells_nobody_any_more(void **) 
     assert_true(std::get<response::Stored>(digest).digest == sha256(as_bytes("s3cret")));
 }
 
+static void a_passport_is_taken_only_on_a_connection_that_has_taken_evidence(void **) {
+    World world;
+    assert_true(world.failure(request::PassportPut{bytes_of("a1")}, world.peer) == PeerErrc::not_attested);
+    assert_true(world.failure(request::PassportGet{}, world.peer) == PeerErrc::not_available); // it was not kept
+    world.attest(world.other); // another connection's evidence is not this one's
+    assert_true(world.failure(request::PassportPut{bytes_of("a1")}, world.peer) == PeerErrc::not_attested);
+    world.attest(world.peer);
+    const auto stored = world.ask(request::PassportPut{bytes_of("a1")}, world.peer);
+    assert_true(std::get<response::Stored>(stored).digest == sha256(bytes_of("a1")));
+}
+
+static void the_newest_passport_is_given_to_anybody_as_it_was_put(void **) {
+    World world;
+    world.attest(world.peer);
+    world.attest(world.other);
+    const Bytes largest(max_passport_size, std::byte{0xff}); // nobody reads it here
+    for (const auto &[from, result] :
+         {std::pair{&world.peer, bytes_of("00")}, {&world.other, largest}, {&world.peer, bytes_of("a1b2")}}) {
+        const auto stored = world.ask(request::PassportPut{result}, *from);
+        assert_true(std::get<response::Stored>(stored).digest == sha256(result));
+        for (int i = 0; i < 2; ++i) { // it stays
+            Peer stranger{.channel = world.channel};
+            const auto got = world.ask(request::PassportGet{}, stranger);
+            assert_true(std::get<response::Passport>(got).result == result);
+        }
+    }
+}
+
+static void a_passport_that_is_too_large_ends_the_connection_and_replaces_nothing(void **) {
+    World world;
+    world.attest(world.peer);
+    world.ask(request::PassportPut{bytes_of("a1")}, world.peer);
+    for (const std::size_t size : {std::size_t{0}, max_passport_size + 1}) {
+        const Reply reply = world.service.handle(encode_request(request::PassportPut{Bytes(size)}), world.peer);
+        assert_true(std::get<response::Failure>(reply.response).code == PeerErrc::bad_request && reply.close);
+    }
+    const auto got = world.ask(request::PassportGet{}, world.other);
+    assert_true(std::get<response::Passport>(got).result == bytes_of("a1"));
+}
+
+static void having_the_passport_counts_like_having_evidence(void **) {
+    World world;
+    assert_true(world.failure(request::PassportGet{}, world.other) == PeerErrc::not_available);
+    assert_true(world.failure(World::put("k"), world.other) == PeerErrc::not_attested); // there was none to look at
+    world.attest(world.peer);
+    world.ask(request::PassportPut{bytes_of("a1")}, world.peer);
+    assert_true(world.failure(World::put("k"), world.other) == PeerErrc::not_attested); // nor has it looked now
+    world.ask(request::PassportGet{}, world.other);
+    const auto stored = world.ask(World::put("k"), world.other);
+    assert_true(std::get<response::Stored>(stored).digest == sha256(as_bytes("s3cret")));
+    assert_true(world.failure(request::PassportPut{bytes_of("a2")}, world.other) == std::nullopt);
+    Peer stranger{.channel = world.channel};
+    assert_true(world.failure(request::SecretDigest{"k"}, stranger) == PeerErrc::not_attested);
+}
+
 static void the_store_is_full_after_max_secrets(void **) {
     World world;
     world.attest(world.peer);
@@ -655,6 +710,10 @@ int main() {
         cmocka_unit_test(a_full_store_still_knows_what_it_holds),
         cmocka_unit_test(a_connection_that_guesses_is_closed_after_three),
         cmocka_unit_test(a_name_that_was_guessed_at_too_often_tells_nobody_any_more),
+        cmocka_unit_test(a_passport_is_taken_only_on_a_connection_that_has_taken_evidence),
+        cmocka_unit_test(the_newest_passport_is_given_to_anybody_as_it_was_put),
+        cmocka_unit_test(a_passport_that_is_too_large_ends_the_connection_and_replaces_nothing),
+        cmocka_unit_test(having_the_passport_counts_like_having_evidence),
         cmocka_unit_test(the_store_is_full_after_max_secrets),
         cmocka_unit_test(a_secret_without_locked_memory_is_refused_as_internal),
         cmocka_unit_test(wiped_secrets_are_zero_before_their_pages_go_back),

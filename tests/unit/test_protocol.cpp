@@ -292,6 +292,34 @@ static void a_result_is_got_and_confirmed_as_typed(void **) {
     assert_true(response_refusal(head + "01 5a00040001" + repeat("00", 262145) + "02 00") == Errc::out_of_range);
 }
 
+static void a_passport_is_put_and_got_as_typed(void **) {
+    const Bytes put = bytes_of("a2 00" + text("passport-put") + "01 43 a1b2c3"),
+                get = bytes_of("a1 00" + text("passport-get")),
+                passport = bytes_of("a2 00" + text("passport") + "01 43 a1b2c3");
+    assert_true(equal(encode_request(request::PassportPut{bytes_of("a1b2c3")}), put));
+    assert_true(equal(encode_request(request::PassportGet{}), get));
+    assert_true(equal(encode_response(response::Passport{bytes_of("a1b2c3")}), passport));
+    assert_true(std::get<request::PassportPut>(*parse_request(put)).result == bytes_of("a1b2c3"));
+    assert_true(std::holds_alternative<request::PassportGet>(*parse_request(get)));
+    assert_true(std::get<response::Passport>(*parse_response(passport)).result == bytes_of("a1b2c3"));
+    assert_int_equal(accepted_truncations(put, parse_request), 0);
+    assert_int_equal(accepted_truncations(get, parse_request), 0);
+    assert_int_equal(accepted_truncations(passport, parse_response), 0);
+
+    const std::string put_head = "a2 00" + text("passport-put"), head = "a2 00" + text("passport");
+    const std::string largest = "01 594000" + repeat("00", 16384), larger = "01 594001" + repeat("00", 16385);
+    assert_true(request_refusal(put_head + largest) == Errc::usage); // accepted
+    assert_true(request_refusal(put_head + larger) == Errc::out_of_range);
+    assert_true(request_refusal(put_head + "01 40") == Errc::out_of_range);
+    assert_true(request_refusal(put_head + "01 61 78") == Errc::malformed); // text
+    assert_true(request_refusal("a1 00" + text("passport-put")) == Errc::malformed);
+    assert_true(request_refusal("a2 00" + text("passport-get") + "01 41 00") == Errc::malformed);
+    assert_true(response_refusal(head + largest) == Errc::usage); // accepted
+    assert_true(response_refusal(head + larger) == Errc::out_of_range);
+    assert_true(response_refusal(head + "01 40") == Errc::out_of_range);
+    assert_true(response_refusal("a1 00" + text("passport")) == Errc::malformed);
+}
+
 static void run_states_have_frozen_numbers_and_names(void **) {
     constexpr std::string_view names[] = {"waiting-manifest", "waiting-inputs", "running", "result", "done",
                                           "failed",           "stopped"};
@@ -427,6 +455,7 @@ int main() {
         cmocka_unit_test(inputs_are_put_in_pieces_as_typed),
         cmocka_unit_test(a_status_is_written_and_read_as_typed),
         cmocka_unit_test(a_result_is_got_and_confirmed_as_typed),
+        cmocka_unit_test(a_passport_is_put_and_got_as_typed),
         cmocka_unit_test(run_states_have_frozen_numbers_and_names),
         cmocka_unit_test(responses_outside_their_limits_are_refused),
         cmocka_unit_test(the_largest_messages_fit_their_limits),
