@@ -15,6 +15,7 @@ declare -A allowed=(
     [host-tools/collateral]="common host-tools/base host-tools/appraise"
     [host-tools/publish]="common host-tools/base host-tools/corim host-tools/measure host-tools/signing image"
     [host-tools/relay]="common host-tools/base host-tools/session"
+    [host-tools/result]="common host-tools/base host-tools/appraise host-tools/present"
     [host-tools/session]="common host-tools/base"
     [host-tools/present]="common host-tools/base host-tools/appraise host-tools/measured"
     [host-tools/signing]="common host-tools/base"

@@ -132,18 +132,12 @@ static std::string advisory_lines(const Appraisal &appraisal) {
     return out;
 }
 
-std::string verdict_table(const Appraisal &appraisal, const Expectations &expectations) {
-    const Verdict &verdict = appraisal.verdict;
+std::string check_rows(std::span<const Check> checks) {
     std::size_t width = 0;
-    for (const Check &check : verdict.checks())
+    for (const Check &check : checks)
         width = std::max(width, check.name.size());
-
-    std::string out = headline(appraisal) + "\n";
-    out += "at " + format_time(expectations.now) + ", " + printable_line(measurement_source(expectations)) + "\n" +
-           answers(verdict) + "\n\n";
-    std::array<std::size_t, 4> count{};
-    for (const Check &check : verdict.checks()) {
-        ++count[static_cast<std::size_t>(check.outcome)];
+    std::string out;
+    for (const Check &check : checks) {
         const bool failed = check.outcome == Outcome::failed;
         const bool whole = failed || check.name == "snp.measurement";
         const auto shown = [&](const std::string &text) { return printable_line(whole ? text : abbreviated(text)); };
@@ -167,19 +161,31 @@ std::string verdict_table(const Appraisal &appraisal, const Expectations &expect
             out += "  [" + std::string{check.anchor} + "]";
         out += "\n";
     }
+    return out;
+}
+
+std::string check_tally(std::span<const Check> checks) {
+    std::string out;
+    for (const Outcome outcome : {Outcome::passed, Outcome::failed, Outcome::not_made, Outcome::skipped})
+        out += (out.empty() ? "" : ", ") + std::to_string(std::ranges::count(checks, outcome, &Check::outcome)) + " " +
+               std::string{name(outcome)};
+    return out;
+}
+
+std::string verdict_table(const Appraisal &appraisal, const Expectations &expectations) {
+    const Verdict &verdict = appraisal.verdict;
+    std::string out = headline(appraisal) + "\n";
+    out += "at " + format_time(expectations.now) + ", " + printable_line(measurement_source(expectations)) + "\n" +
+           answers(verdict) + "\n\n" + check_rows(verdict.checks());
     out += advisory_lines(appraisal);
     if (!appraisal.vtpm.empty())
         out += "\nAnchored in: " + std::string{appraisal.vtpm} + ". " + std::string{vtpm_note(appraisal.vtpm)} + "\n";
-    const auto tally = [&](Outcome outcome) {
-        return std::to_string(count[static_cast<std::size_t>(outcome)]) + " " + std::string{name(outcome)};
-    };
     if (appraisal.explanation) {
         out += "\nWhy the launch digest may be another one:\n";
         for (const std::string &line : appraisal.explanation->lines)
             out += "  " + printable_line(line) + "\n";
     }
-    out += "\n" + headline(appraisal) + ": " + tally(Outcome::passed) + ", " + tally(Outcome::failed) + ", " +
-           tally(Outcome::not_made) + ", " + tally(Outcome::skipped) + "\n";
+    out += "\n" + headline(appraisal) + ": " + check_tally(verdict.checks()) + "\n";
     return out;
 }
 
@@ -227,14 +233,18 @@ static Json advisories_json(const Appraisal &appraisal) {
     return list;
 }
 
+Json checks_json(std::span<const Check> checks) {
+    Json list = Json::array();
+    for (const Check &check : checks)
+        list.push_back({{"check", check.name},
+                        {"outcome", word(check.outcome)},
+                        {"found", printable_line(check.found)},
+                        {"wanted", printable_line(check.wanted)},
+                        {"anchor", check.anchor}});
+    return list;
+}
+
 Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) {
-    Json checks = Json::array();
-    for (const Check &check : appraisal.verdict.checks())
-        checks.push_back({{"check", check.name},
-                          {"outcome", word(check.outcome)},
-                          {"found", printable_line(check.found)},
-                          {"wanted", printable_line(check.wanted)},
-                          {"anchor", check.anchor}});
     Json json{{"schema", verdict_schema},
               {"subject", appraisal.verdict.report_only() ? "report" : "evidence"},
               {"accepted", appraisal.verdict.accepted()},
@@ -243,7 +253,7 @@ Json verdict_json(const Appraisal &appraisal, const Expectations &expectations) 
               {"emulated", appraisal.verdict.emulated()},
               {"time", format_time(expectations.now)},
               {"measurement_source", printable_line(expectations.measurement_source)},
-              {"checks", std::move(checks)},
+              {"checks", checks_json(appraisal.verdict.checks())},
               {"advisories", advisories_json(appraisal)},
               {"report", appraisal.report ? report_json(*appraisal.report) : Json{}}};
     json["vtpm"] =

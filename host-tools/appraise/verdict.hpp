@@ -12,6 +12,12 @@ inline constexpr std::uint64_t verdict_schema = 1;
 std::string verdict_table(const Appraisal &appraisal, const Expectations &expectations);
 Json verdict_json(const Appraisal &appraisal, const Expectations &expectations);
 
+// The parts of them that show checks, of this or another verdict: a line or two for each; JSON; "75 passed, 0 failed,
+// ...".
+std::string check_rows(std::span<const Check> checks);
+Json checks_json(std::span<const Check> checks);
+std::string check_tally(std::span<const Check> checks);
+
 // RFC 3339 in UTC: "2026-01-31T12:00:00Z". The parser also takes an offset ("2026-01-31T13:00:00+01:00"), but no parts
 // of a second. malformed, out_of_range.
 std::string format_time(std::time_t time);

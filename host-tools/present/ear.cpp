@@ -18,8 +18,24 @@ std::optional<EarProfile> ear_profile_by_name(std::string_view text) {
     return std::nullopt;
 }
 
-// ---- AR4SI
-// ------------------------------------------------------------------------------------------------------------
+// ---- AR4SI --------------------------------------------------------------------------------------------------------
+
+std::span<const TrustClaim> trust_claims() {
+    static constexpr std::array<TrustClaim, 8> claims{{{"instance-identity", &TrustVector::instance_identity},
+                                                       {"configuration", &TrustVector::configuration},
+                                                       {"executables", &TrustVector::executables},
+                                                       {"file-system", &TrustVector::file_system},
+                                                       {"hardware", &TrustVector::hardware},
+                                                       {"runtime-opaque", &TrustVector::runtime_opaque},
+                                                       {"storage-opaque", &TrustVector::storage_opaque},
+                                                       {"sourced-data", &TrustVector::sourced_data}}};
+    return claims;
+}
+const TrustClaim *trust_claim_by_name(std::string_view name) {
+    const auto claims = trust_claims();
+    const auto found = std::ranges::find(claims, name, &TrustClaim::name);
+    return found == claims.end() ? nullptr : &*found;
+}
 
 namespace {
 
@@ -123,31 +139,32 @@ std::string_view ear_status(const Appraisal &appraisal) {
 
 namespace {
 
-struct Names { // the members of an appraisal, by profile
-    const char *status, *vector, *policy, *of_verifier, *of_attester, *verifier;
-};
-constexpr Names ietf_names{.status = "ear_status",
-                           .vector = "ear_trustworthiness_vector",
-                           .policy = "ear_appraisal_policy_ids",
-                           .of_verifier = "ear_verifier_claims",
-                           .of_attester = "ear_attester_claims",
-                           .verifier = "ear_verifier_id"};
-constexpr Names veraison_names{.status = "ear.status",
-                               .vector = "ear.trustworthiness-vector",
-                               .policy = "ear.appraisal-policy-id",
-                               .of_verifier = "ear.veraison.policy-claims",
-                               .of_attester = "ear.veraison.annotated-evidence",
-                               .verifier = "ear.verifier-id"};
+constexpr EarNames ietf_names{.status = "ear_status",
+                              .vector = "ear_trustworthiness_vector",
+                              .policy = "ear_appraisal_policy_ids",
+                              .of_verifier = "ear_verifier_claims",
+                              .of_attester = "ear_attester_claims",
+                              .verifier = "ear_verifier_id"};
+constexpr EarNames veraison_names{.status = "ear.status",
+                                  .vector = "ear.trustworthiness-vector",
+                                  .policy = "ear.appraisal-policy-id",
+                                  .of_verifier = "ear.veraison.policy-claims",
+                                  .of_attester = "ear.veraison.annotated-evidence",
+                                  .verifier = "ear.verifier-id"};
+
+} // namespace
+
+const EarNames &ear_names(EarProfile profile) {
+    return profile == EarProfile::ietf ? ietf_names : veraison_names;
+}
+
+namespace {
 
 Json vector_json(const TrustVector &vector) {
-    return Json{{"instance-identity", vector.instance_identity},
-                {"configuration", vector.configuration},
-                {"executables", vector.executables},
-                {"file-system", vector.file_system},
-                {"hardware", vector.hardware},
-                {"runtime-opaque", vector.runtime_opaque},
-                {"storage-opaque", vector.storage_opaque},
-                {"sourced-data", vector.sourced_data}};
+    Json out;
+    for (const TrustClaim &claim : trust_claims())
+        out[std::string{claim.name}] = vector.*claim.value;
+    return out;
 }
 
 struct Part { // of the evidence, beside the report
@@ -247,7 +264,7 @@ Result<Json> ear_claims(const Appraisal &appraisal, const Expectations &expectat
     Json claims_of_attester = verdict_json(appraisal, expectations)["report"];
 
     const bool ietf = issue.profile == EarProfile::ietf;
-    const Names &names = ietf ? ietf_names : veraison_names;
+    const EarNames &names = ear_names(issue.profile);
     const Json verifier{{"developer", "cvmin"}, {"build", std::string{"cvmin "} + CVMIN_VERSION}};
     const auto appraised = [&](std::string_view status, const TrustVector &trust) {
         Json out;
@@ -349,9 +366,6 @@ constexpr Label appraisal_labels[] = {{"ear_status", 1000},
                                       {"ear_appraisal_policy_ids", 1003},
                                       {"ear_attester_claims", 1005},
                                       {"ear_verifier_claims", 1006}};
-constexpr Label vector_labels[] = {{"instance-identity", 0}, {"configuration", 1}, {"executables", 2},
-                                   {"file-system", 3},       {"hardware", 4},      {"runtime-opaque", 5},
-                                   {"storage-opaque", 6},    {"sourced-data", 7}};
 constexpr Label verifier_labels[] = {{"developer", 0}, {"build", 1}};
 
 Bytes encoded(std::int64_t value) {
@@ -437,9 +451,13 @@ Bytes encoded_appraisal(const Json &submodule) {
     return encoded_labels(submodule, appraisal_labels, [](std::int64_t label, const Json &value) {
         if (label == 1000)
             return encoded(tier(value.get<std::string>()));
-        if (label == 1001)
-            return encoded_labels(value, vector_labels,
+        if (label == 1001) {
+            std::vector<Label> labels; // by their places
+            for (const TrustClaim &claim : trust_claims())
+                labels.push_back({.name = claim.name, .label = static_cast<std::int64_t>(labels.size())});
+            return encoded_labels(value, labels,
                                   [](std::int64_t, const Json &claim) { return encoded(claim.get<std::int64_t>()); });
+        }
         return encoded_json(value);
     });
 }

@@ -14,9 +14,14 @@ enum class EarProfile : std::uint8_t {
     veraison, // tag:github.com,2023:veraison/ear: ear.status, ...
 };
 std::string_view name(EarProfile profile);
+struct EarNames { // members of a result and of its submodules
+    const char *status, *vector, *policy, *of_verifier, *of_attester, *verifier;
+};
+const EarNames &ear_names(EarProfile profile);
 std::optional<EarProfile> ear_profile_by_name(std::string_view name);
 
 inline constexpr std::string_view ear_profile_ietf = "tag:ietf.org,2026:rats/ear#04";
+inline constexpr std::string_view ear_profile_ietf_03 = "tag:ietf.org,2026:rats/ear#03"; // the same members; only read
 inline constexpr std::string_view ear_profile_veraison = "tag:github.com,2023:veraison/ear";
 inline constexpr std::string_view policy_id_prefix = "tag:cvmin,2026:policy:sha-256:"; // then the file's digest in hex
 
@@ -40,6 +45,12 @@ struct TrustVector {
     int instance_identity = 0, configuration = 0, executables = 0, file_system = 0, hardware = 0, runtime_opaque = 0,
         storage_opaque = 0, sourced_data = 0;
 };
+struct TrustClaim {
+    std::string_view name; // "instance-identity"
+    int TrustVector::*value;
+};
+std::span<const TrustClaim> trust_claims(); // in AR4SI's order
+const TrustClaim *trust_claim_by_name(std::string_view name);
 TrustVector trust_vector(const Appraisal &appraisal);
 // "affirming" only of an accepted verdict under AMD's root that speaks of hardware, configuration, executables and
 // memory; "warning" where an accepted one leaves one of these out; else "contraindicated".

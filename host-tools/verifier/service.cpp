@@ -527,9 +527,8 @@ HttpReply VerifierService::submit(const HttpMessage &request, const VerifierSess
     HttpReply out;
     if (!claims)
         return refuse(Route::session, 500, "result", "result: " + to_string(claims.error()));
-    (*claims)["submods"][std::string{ear_submodule}]
-             [options_.profile == EarProfile::ietf ? "ear_verifier_claims" : "ear.veraison.policy-claims"]["nonce_by"] =
-                 name(session.origin);
+    (*claims)["submods"][std::string{ear_submodule}][ear_names(options_.profile).of_verifier]["nonce_by"] =
+        name(session.origin);
     if (*form == cwt_media_type) {
         const auto cwt = sign_cwt(*claims, *keys_.signing.front());
         if (!cwt)
