@@ -11,8 +11,8 @@
 
 namespace cvmin {
 
-static Result<Bytes> fresh_nonce() {
-    Bytes nonce(min_nonce_size);
+Result<Bytes> fresh_nonce(std::size_t size) {
+    Bytes nonce(size);
     // up to 256 bytes come whole or not at all (getrandom(2))
     if (::getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
         return fail(Errc::system, "getrandom", static_cast<std::uint64_t>(errno));
@@ -72,7 +72,7 @@ Result<LiveAttestation> attest_live(Session session, Deadline deadline, const Li
     if (options.nonce) {
         nonce = *options.nonce;
     } else {
-        CVMIN_TRY(fresh, fresh_nonce());
+        CVMIN_TRY(fresh, fresh_nonce(min_nonce_size));
         nonce = std::move(fresh);
     }
     if (nonce.size() < min_nonce_size || nonce.size() > max_nonce_size)
@@ -102,19 +102,24 @@ Result<LiveAttestation> attest_live(Session session, Deadline deadline, const Li
                            .earlier = std::nullopt};
 }
 
-Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const LiveOptions &options) {
+Result<Session> open_session(const VmInfo &vm, Deadline deadline, P384PrivateKey *party_key) {
     auto pause = first_handshake_pause;
     for (unsigned tried = 1;; ++tried) {
         CVMIN_TRY(socket, connect_agent(vm.address, agent_vsock_port, deadline));
-        auto session = Session::open(std::move(socket), deadline, {.party_key = options.party_key});
+        auto session = Session::open(std::move(socket), deadline, {.party_key = party_key});
         if (session)
-            return attest_live(std::move(*session), deadline, options);
+            return session;
         if (session.error().code != Errc::unreachable || tried == max_handshakes ||
             std::chrono::steady_clock::now() + pause >= deadline)
-            return std::unexpected(session.error());
+            return session;
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, longest_handshake_pause);
     }
+}
+
+Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const LiveOptions &options) {
+    CVMIN_TRY(session, open_session(vm, deadline, options.party_key));
+    return attest_live(std::move(session), deadline, options);
 }
 
 Result<LiveAttestation> attest_again(LiveAttestation before, Deadline deadline, const LiveOptions &options) {

@@ -21,6 +21,9 @@ inline constexpr unsigned max_clock_waits = 5;
 inline constexpr unsigned max_handshakes = 10;
 inline constexpr std::chrono::milliseconds first_handshake_pause{100}, longest_handshake_pause{1000};
 
+// Random bytes, at most max_nonce_size. system.
+Result<Bytes> fresh_nonce(std::size_t size);
+
 struct LiveOptions {
     std::optional<Bytes> nonce{};                // min_nonce_size..max_nonce_size bytes; by default a fresh one of 32
     std::optional<request::PcrSelection> pcrs{}; // a quote of these is asked for, and the logs with it
@@ -45,7 +48,10 @@ struct LiveAttestation {
 // error; malformed: with something else; and the errors of Session. What the TPM does not do is no error: appraise()
 // judges it.
 Result<LiveAttestation> attest_live(Session session, Deadline deadline, const LiveOptions &options = {});
-// The same over a new connection. unreachable, timed_out, and the errors above.
+// A connection to the agent of this CVM, by the key of a party where there is one. unreachable, timed_out, and the
+// errors of Session::open.
+Result<Session> open_session(const VmInfo &vm, Deadline deadline, P384PrivateKey *party_key = nullptr);
+// Evidence over such a connection. The errors of both.
 Result<LiveAttestation> attest_live(const VmInfo &vm, Deadline deadline, const LiveOptions &options = {});
 // Again over the same connection, which remembers the earlier quote.
 Result<LiveAttestation> attest_again(LiveAttestation before, Deadline deadline, const LiveOptions &options = {});

@@ -50,6 +50,7 @@ int cmd_keygen(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_manifest(int argc, char **argv);
 int cmd_measure(int argc, char **argv);
+int cmd_passport(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_receipt(int argc, char **argv);
 int cmd_relay(int argc, char **argv);

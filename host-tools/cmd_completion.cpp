@@ -11,28 +11,10 @@ static constexpr char script[] = R"bash(_cvmin() {
         mapfile -t COMPREPLY < <(compgen -W "%s" -- "$current")
         return
     fi
-    if [ "$command" = certs ] && [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "fetch bundle show" -- "$current")
-        return
-    fi
-    if [ "$command" = manifest ] && [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "new check digest sign" -- "$current")
-        return
-    fi
-    if [ "$command" = policy ] && [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "init check explain" -- "$current")
-        return
-    fi
-    if [ "$command" = image ] && [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W "list inspect hardening diff" -- "$current")
-        return
-    fi
-    if [ "$command" = verifier ] && [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W serve -- "$current")
-        return
-    fi
-    if [ "$command" = receipt ] && [ "$COMP_CWORD" -eq 2 ]; then
-        mapfile -t COMPREPLY < <(compgen -W verify -- "$current")
+    local -A subcommands=([certs]="fetch bundle show" [image]="list inspect hardening diff" [manifest]="new check digest sign"
+        [passport]="obtain put show" [policy]="init check explain" [receipt]=verify [verifier]=serve)
+    if [ -n "${subcommands[$command]:-}" ] && [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "${subcommands[$command]}" -- "$current")
         return
     fi
     if [ "$command" = release ] && [ "$COMP_CWORD" -eq 2 ] && [[ $current != -* ]]; then
@@ -44,14 +26,14 @@ static constexpr char script[] = R"bash(_cvmin() {
         return
     fi
     local help=("$command")
-    [ "$command" != certs ] && [ "$command" != image ] && [ "$command" != manifest ] && [ "$command" != policy ] && [ "$command" != receipt ] && [ "$command" != verifier ] || help=("$command" "${COMP_WORDS[2]}")
+    [ -z "${subcommands[$command]:-}" ] || help=("$command" "${COMP_WORDS[2]}")
     [ "$command" != release ] || [ "${COMP_WORDS[2]}" != check ] || help=(release check)
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" "${help[@]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]+')" -- "$current")
         return
     fi
     case $command in
-    attest | console | describe | events | relay | result | send | status | stop | upload)
+    attest | console | describe | events | passport | relay | result | send | status | stop | upload)
         mapfile -t COMPREPLY < <(compgen -W "$("$cvmin" list --names 2>/dev/null)" -- "$current")
         [ ${#COMPREPLY[@]} -eq 0 ] || return
         ;;

@@ -129,7 +129,7 @@ int cmd_result(int argc, char **argv) {
     auto joined = join(command, args.party, files);
     if (!joined)
         return joined.error();
-    Session &session = joined->session();
+    Session &session = joined->session;
     const unsigned timeout_s = args.party.timeout_s;
     const auto status = await_result(session, args);
     if (!status)
@@ -182,7 +182,7 @@ int cmd_result(int argc, char **argv) {
                     {"outputs", std::move(json_files)},
                     {"receipt", (std::filesystem::path{args.out} / "receipt.cbor").string()},
                     {"confirmed", !args.keep},
-                    {"emulated", joined->judgement.appraisal.accepted->emulated()}});
+                    {"emulated", emulated(joined->entitled)}});
         return Exit::ok;
     }
     for (const response::OutputFile &file : taken)

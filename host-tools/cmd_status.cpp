@@ -43,7 +43,7 @@ int cmd_status(int argc, char **argv) {
         return joined.error();
     std::optional<response::Status> before;
     for (;;) {
-        auto status = ask<response::Status>(joined->session(), request::Status{}, args.timeout_s);
+        auto status = ask<response::Status>(joined->session, request::Status{}, args.timeout_s);
         if (!status)
             return report_error(command, status.error());
         if (before != *status) {

@@ -146,8 +146,8 @@ int cmd_upload(int argc, char **argv) {
     for (Input &input : *inputs) {
         const auto done = [&] { // the line ends before an error is told
             ProgressLine progress{input.item.name, !args.party.json};
-            return upload(joined->session(), *joined->judgement.appraisal.accepted, input.item, input.file.get(),
-                          input.size, args.party.timeout_s,
+            return upload(joined->session, joined->entitled, input.item, input.file.get(), input.size,
+                          args.party.timeout_s,
                           [&](std::uint64_t moved, std::uint64_t total) { progress(moved, total); });
         }();
         if (!done)
@@ -164,7 +164,7 @@ int cmd_upload(int argc, char **argv) {
                     {"name", args.party.target.name()},
                     {"party", files.party->name},
                     {"inputs", std::move(sent)},
-                    {"emulated", joined->judgement.appraisal.accepted->emulated()}});
+                    {"emulated", emulated(joined->entitled)}});
         return Exit::ok;
     }
     for (std::size_t i = 0; i < uploaded.size(); ++i) {

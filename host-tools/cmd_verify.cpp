@@ -1,4 +1,5 @@
-// cvmin verify: appraises evidence, stored or of a running CVM, and prints the verdict. Decides nothing itself.
+// cvmin verify: appraises evidence, stored or of a running CVM, or has a verifier service do it, and prints the
+// verdict. Decides nothing itself.
 #include "common/evidence.hpp"
 #include "host-tools/appraise/verdict.hpp"
 #include "host-tools/attest_live.hpp"
@@ -7,6 +8,7 @@
 #include "host-tools/endorsements.hpp"
 #include "host-tools/explain_verdict.hpp"
 #include "host-tools/reference.hpp"
+#include "host-tools/remote_verdict.hpp"
 #include "host-tools/report_input.hpp"
 #include "host-tools/signer_options.hpp"
 #include "host-tools/target_options.hpp"
@@ -37,6 +39,8 @@ struct Args {
     TpmArgs tpm;
     OutputArgs output;
     EndorsementArgs endorsements;
+    VerifierArgs verifier;
+    ResultArgs result; // of that verifier
 };
 
 void describe(CLI::App &app, Args &args) {
@@ -52,7 +56,7 @@ void describe(CLI::App &app, Args &args) {
     add_release_options(app, args.release, args.publisher);
     add_signer_options(app, args.signer);
     add_manifest_option(app, args.manifest);
-    app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from")->required();
+    app.add_option("--policy", args.policy, "appraisal policy (JSON); policies/ has some to start from");
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); the verdict then says EMULATED");
     add_endorsement_options(app, args.endorsements, CollateralKey::optional);
@@ -72,6 +76,8 @@ void describe(CLI::App &app, Args &args) {
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
     add_output_options(app, args.output);
+    add_verifier_options(app, args.verifier);
+    add_result_options(app, args.result);
     app.footer(
         "Examples:\n"
         "  cvmin verify --vm vm1 --image out/image.json --policy policies/genoa.json\n"
@@ -84,11 +90,16 @@ void describe(CLI::App &app, Args &args) {
         "  cvmin verify --vm vm1 --signer release.pub.pem --minimum-svn 3 --policy policies/genoa.json\n"
         "  cvmin verify --vm vm1 --release cvmin-0.1.0 --publisher publisher.pub.pem --policy policies/genoa.json\n"
         "  cvmin verify --vm vm1 --reference signed.corim --reference-key publisher.pub.pem --policy "
-        "policies/genoa.json\n\n"
+        "policies/genoa.json\n"
+        "  cvmin verify --vm vm1 --verifier https://verifier.example --trust-verifier verifier.pub.pem \\\n"
+        "      --policy policies/genoa.json\n\n"
+        "With --verifier the service appraises, by that policy and its own reference values, and its signed result\n"
+        "decides; that the evidence is about this connection is checked here.\n"
         "A session file must be the verifier's own: whoever can write it chooses the nonce, the exporter and the\n"
         "key that the evidence is held against. The verdict names these as the caller's, and not as this\n"
         "connection's.\n\n"
-        "Exit codes: 0 accepted, 1 refused, 2 usage, 3 bad input, 4 system, 5 agent unreachable or too slow.");
+        "Exit codes: 0 accepted, 1 refused, 2 usage, 3 bad input, 4 system, 5 agent or verifier unreachable,\n"
+        "refusing or too slow.");
 }
 
 int wanted_sources(const Args &args) {
@@ -98,6 +109,21 @@ int wanted_sources(const Args &args) {
 
 std::optional<std::string> usage_problem(const Args &args) {
     const bool live = args.target.given();
+    if (args.verifier.url) {
+        if (!live || args.report.given() || !args.evidence.empty())
+            return "--verifier goes with --vm or --connect: a verifier judges evidence that answers its nonce";
+        if (wanted_sources(args) != 0 || args.session || args.nonce || args.exporter || args.key || args.time ||
+            args.manifest || args.vcpu_type || args.vcpus || args.endorsements.given() || !args.tpm.ek_roots.empty() ||
+            args.tpm.after)
+            return "with --verifier the service appraises: leave references, endorsements, session and time out";
+        if (args.output.html || args.output.ear)
+            return "--html and --ear are of verdicts made here; the service's result is an EAR (cvmin passport)";
+        return usage_problem(args.target);
+    }
+    if (args.result.given() || !args.verifier.ca_file.empty())
+        return "--trust-verifier, --policy-id, --result-measurement, --max-age and --ca-file go with --verifier";
+    if (args.policy.empty())
+        return "--policy is required";
     if (args.reference_key && !args.reference)
         return "--reference-key goes with --reference";
     if (const auto problem = release_problem(args.release, args.publisher))
@@ -350,6 +376,37 @@ Explained<void> add_references(const Args &args, const Policy &policy, Input &in
     return args.reference || args.release ? add_reference(args, policy, input) : Explained<void>{};
 }
 
+// The verdict of a service, and of what only we can see.
+int verify_remotely(const Args &args) {
+    auto address = parse_service_address(*args.verifier.url);
+    if (!address)
+        return report_error(command, Exit::usage, "--verifier: " + address.error().text);
+    auto wanted = read_result_expectations(args.result, args.policy, args.emulated_ark);
+    if (!wanted)
+        return report_error(command, wanted.error());
+    const auto pcrs = quote_for(args.tpm, args.policy);
+    if (!pcrs)
+        return report_error(command, pcrs.error());
+    const auto vm = find_target(args.target);
+    if (!vm)
+        return report_error(command, vm.error());
+    VerifierAccess access{args.verifier, std::move(*address)};
+    const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s};
+    auto session = open_session(*vm, deadline);
+    if (!session)
+        return report_error(command, session.error(), args.target.name());
+    const auto verdict =
+        judge_by_verifier(access.client, NonceFrom::us, std::move(*wanted), *pcrs, std::move(*session), deadline);
+    access.signals.end_by_it();
+    if (!verdict)
+        return report_error(command, verdict.error());
+    if (args.output.json)
+        print_json(result_json(verdict->appraisal, verdict->binding, verdict->now));
+    else
+        std::fputs(result_table(verdict->appraisal, verdict->binding, verdict->now).c_str(), stdout);
+    return verdict->accepted() ? Exit::ok : Exit::rejected;
+}
+
 } // namespace
 
 int cmd_verify(int argc, char **argv) {
@@ -365,6 +422,8 @@ int cmd_verify(int argc, char **argv) {
         return report_error(command, Exit::usage, *problem);
     if (const auto checked = check_output(args.output); !checked)
         return report_error(command, checked.error());
+    if (args.verifier.url)
+        return verify_remotely(args);
 
     auto policy = read_policy_file(args.policy);
     if (!policy)

@@ -11,6 +11,7 @@ namespace cvmin {
 
 struct EndorsementArgs {
     std::optional<std::string> collateral, key, crl;
+    bool given() const { return collateral || key || crl; }
 };
 // Whether collateral may be used without asking who signed it: never where something is released by the verdict.
 enum class CollateralKey : bool { optional, required };

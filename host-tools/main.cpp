@@ -31,6 +31,7 @@ static constexpr Command table[] = {
     {"attest", "ask a CVM for evidence and store it", cmd_attest},
     {"verify", "appraise evidence; the verdict lists every check", cmd_verify},
     {"verifier", "serve: appraise evidence for others, over HTTP", cmd_verifier},
+    {"passport", "get a verifier's result for a CVM, which its agent keeps", cmd_passport},
     {"policy", "make, check and explain appraisal policies", cmd_policy},
     {"show", "print a report, certificate, list, claims, evidence or log", cmd_show},
     {"send", "attest and verify a CVM, then send it a secret", cmd_send},

@@ -2,7 +2,6 @@
 
 #include "host-tools/cli.hpp"
 #include "host-tools/reference.hpp"
-#include "host-tools/release.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -18,6 +17,7 @@ void add_party_options(CLI::App &app, PartyArgs &args) {
     app.add_option("--party-key", args.key, "our private key (P-384; PEM or DER), whose public half the manifest names")
         ->required();
     add_judge_options(app, args.judge);
+    add_passport_options(app, args.passport);
     app.add_option("--timeout", args.timeout_s, "seconds for the evidence, and for each answer after it")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
@@ -29,7 +29,9 @@ std::optional<std::string> usage_problem(const PartyArgs &args) {
         return problem;
     if (!args.judge.manifest)
         return "--manifest is required: it says who we are and what was agreed";
-    return usage_problem(args.judge);
+    if (const auto problem = usage_problem(args.passport, args.judge))
+        return problem;
+    return args.passport.wanted ? std::nullopt : usage_problem(args.judge);
 }
 
 Explained<void> read_party_files(PartyFiles &files, const PartyArgs &args) {
@@ -49,16 +51,26 @@ std::expected<Joined, int> join(const char *command, const PartyArgs &args, Part
     const auto vm = find_target(args.target);
     if (!vm)
         return std::unexpected(report_error(command, vm.error()));
-    auto judged = judge_live_as(files.key, files.manifest.encoded, args.judge, *vm,
-                                std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s});
-    if (!judged)
-        return std::unexpected(report_error(command, judged.error()));
-    if (!judged->appraisal.accepted)
-        return std::unexpected(report_rejection(command, *judged, args.json,
-                                                args.target.name() + ": the evidence was rejected; nothing was sent"));
-    if (const auto ours = about_this_connection(judged->live.session, *judged->appraisal.accepted); !ours)
-        return std::unexpected(report_error(command, ours.error()));
-    return Joined{std::move(*judged)};
+    const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s};
+    // the session is a member of what was judged
+    const auto finish = [&](auto judged, auto session_of, const char *what) -> std::expected<Joined, int> {
+        if (!judged)
+            return std::unexpected(report_error(command, judged.error()));
+        if (!judged->appraisal.accepted)
+            return std::unexpected(report_rejection(
+                command, *judged, args.json, args.target.name() + ": " + what + " was rejected; nothing was sent"));
+        Joined out{.session = std::move(session_of(*judged)), .entitled = *judged->appraisal.accepted};
+        if (const auto ours = about_this_connection(out.session, out.entitled); !ours)
+            return std::unexpected(report_error(command, ours.error()));
+        return out;
+    };
+    if (args.passport.wanted)
+        return finish(
+            judge_passport(args.passport, args.judge, &files.key, *vm, deadline),
+            [](PassportJudgement &judged) -> Session & { return judged.session; }, "the passport");
+    return finish(
+        judge_live_as(files.key, files.manifest.encoded, args.judge, *vm, deadline),
+        [](Judgement &judged) -> Session & { return judged.live.session; }, "the evidence");
 }
 
 namespace {
@@ -73,9 +85,9 @@ Explained<response::ItemStatus> stored_of(Session &session, const std::string &i
 
 } // namespace
 
-Explained<Uploaded> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
+Explained<Uploaded> upload(Session &session, const Entitled &entitled, const ManifestItem &item, int file,
                            std::uint64_t size, unsigned timeout_s, const MovedBytes &moved) {
-    CVMIN_CHECK(about_this_connection(session, accepted));
+    CVMIN_CHECK(about_this_connection(session, entitled));
     CVMIN_TRY(stored, stored_of(session, item.name, timeout_s));
     if (stored.complete)
         return Uploaded{.resumed_from = size, .sent = 0};

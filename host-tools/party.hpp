@@ -5,7 +5,8 @@
 #include "common/receipt.hpp"
 #include "host-tools/appraise/appraise.hpp"
 #include "host-tools/computation/manifest_file.hpp"
-#include "host-tools/judge_live.hpp"
+#include "host-tools/passport.hpp"
+#include "host-tools/release.hpp"
 #include "host-tools/session/send_input.hpp"
 #include "host-tools/target_options.hpp"
 
@@ -16,6 +17,7 @@ namespace cvmin {
 struct PartyArgs {
     TargetArgs target;
     JudgeArgs judge; // its manifest is required
+    PassportArgs passport;
     std::string key;
     unsigned timeout_s = 30; // for the evidence, and for each answer after it
     bool json = false;
@@ -31,11 +33,11 @@ struct PartyFiles {
 // mismatch: the key is none of the manifest's. The errors of load_manifest and read_private_key_file.
 Explained<void> read_party_files(PartyFiles &files, const PartyArgs &args);
 
-// Connects, attests and appraises; offers the manifest to an agent that has none. A connection to what was accepted, or
-// the exit code of a failure that was reported: with the verdict, if there is one.
+// Connects, attests and appraises, and offers the manifest to an agent that has none; or judges the agent's passport. A
+// connection to what was accepted, or the exit code of a failure that was reported: with the verdict, if there is one.
 struct Joined {
-    Judgement judgement;
-    Session &session() { return judgement.live.session; }
+    Session session;
+    Entitled entitled;
 };
 std::expected<Joined, int> join(const char *command, const PartyArgs &args, PartyFiles &files);
 
@@ -58,9 +60,9 @@ struct Uploaded {
     std::uint64_t sent = 0;         // bytes that went over the connection
 };
 // Sends the open file as this input, from where the agent has it already; what is stored and is not ours is sent anew.
-// Nothing is sent to an agent that `accepted` is not about. mismatch: the agent has something else than the manifest
+// Nothing is sent to an agent that `entitled` is not about. mismatch: the agent has something else than the manifest
 // names; and the errors above.
-Explained<Uploaded> upload(Session &session, const Accepted &accepted, const ManifestItem &item, int file,
+Explained<Uploaded> upload(Session &session, const Entitled &entitled, const ManifestItem &item, int file,
                            std::uint64_t size, unsigned timeout_s, const MovedBytes &moved);
 
 // A part of the result ("log", "receipt", "output/NAME"), at most `limit` bytes, given on piece by piece.

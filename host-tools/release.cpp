@@ -25,29 +25,36 @@ static Released digest_of(Session &session, const Request &request, Deadline dea
     return stored->digest;
 }
 
-Explained<void> about_this_connection(Session &session, const Accepted &accepted) {
-    // The verdict is about one key. Whatever a caller mixed up, nothing goes to another one.
-    if (!(accepted.key() == session.peer_key()))
+bool emulated(const Entitled &entitled) {
+    return std::visit([](const auto &accepted) { return accepted.emulated(); }, entitled);
+}
+
+Explained<void> about_this_connection(Session &session, const Entitled &entitled) {
+    // Either is about one key. Whatever a caller mixed up, nothing goes to another one.
+    if (!std::visit([&](const auto &accepted) { return accepted.key() == session.peer_key(); }, entitled))
         return explain(Errc::refused, "the verdict is about another key than the one at the end of this connection");
+    const auto *evidence = std::get_if<Accepted>(&entitled);
+    if (evidence == nullptr)
+        return {}; // the handshake has shown that the peer has the key that the result names
     // Nor over another connection than the one that the evidence was given for: the exporter is asked of the session,
     // so that neither stored evidence nor a value of another connection to the same agent opens this one.
-    if (!accepted.exporter())
+    if (!evidence->exporter())
         return explain(Errc::refused, "the verdict is about no connection: its exporter was not checked");
-    const auto exporter = session.exporter(accepted.nonce());
+    const auto exporter = session.exporter(evidence->nonce());
     if (!exporter)
         return explain(exporter.error().code, to_string(exporter.error()));
-    if (!equal(*exporter, *accepted.exporter()))
+    if (!equal(*exporter, *evidence->exporter()))
         return explain(Errc::refused, "the verdict is about another connection than this one");
     return {};
 }
 
-Released release_secret(Session &session, const Accepted &accepted, const std::string &secret_name, Secret value,
+Released release_secret(Session &session, const Entitled &entitled, const std::string &secret_name, Secret value,
                         Deadline deadline) {
     if (!valid_secret_name(secret_name))
         return failed(Errc::usage, "a secret's name has 1 to 64 characters of a-z, 0-9, '.', '_' and '-'");
     if (value.view().empty() || value.view().size() > max_secret_size)
         return failed(Errc::usage, "a secret has 1 to 65536 bytes");
-    if (const auto ours = about_this_connection(session, accepted); !ours)
+    if (const auto ours = about_this_connection(session, entitled); !ours)
         return failed(ours.error().code, ours.error().text);
 
     const Sha256Digest ours = sha256(value.view());

@@ -40,6 +40,11 @@ expect quote show q
 expect --html show --ht
 expect serve verifier s
 expect --session-key verifier serve --se
+expect obtain passport o
+expect --renew passport obtain --ren
+expect --trust-verifier passport show --trust-v
+expect --passport send --pas
+expect --verifier verify --verif
 expect --follow events --fo
 expect --listen boot --li
 expect --connect verify --con

@@ -114,6 +114,30 @@ Accepted accepted_for(Session &session) {
     return accepted_for(good_case_over(session));
 }
 
+// What appraise_result() makes of a verifier's word about the agent at the end of this session.
+AcceptedResult relied_on(Session &session) {
+    const Case good = good_case_over(session);
+    P384PrivateKey key;
+    std::uint64_t state = 1;
+    if (!key.parse(data("appraise/vek-key.der"), test_random, &state, "key"))
+        abort();
+    const auto claims =
+        ear_claims(appraise_case(good), good.want, {.issued = good.want.now, .expires = good.want.now + 60});
+    ResultExpectations wanted;
+    wanted.verifiers = {key.public_key().value()};
+    wanted.nonce = good.want.nonce;
+    wanted.peer_key = session.peer_key();
+    wanted.policies = Skip{};
+    wanted.measurements = Skip{};
+    wanted.manifest = Skip{};
+    wanted.emulated_ark = good.want.emulated_ark;
+    wanted.now = good.want.now;
+    const auto appraisal = appraise_result(as_bytes(sign_jwt(claims.value(), key).value()), wanted);
+    if (!appraisal.accepted)
+        abort();
+    return *appraisal.accepted;
+}
+
 Secret secret() {
     return Secret{to_bytes(as_bytes("s3cret"))};
 }
@@ -169,6 +193,15 @@ static void nothing_is_sent_over_another_connection_than_the_accepted_one(void *
     assert_true(nothing_went_out(session, release_secret(session, accepted_for(skipped), "k", secret(), soon())));
 }
 
+static void a_secret_goes_to_the_key_of_a_verifier_s_result_and_to_no_other(void **) {
+    Session session = session_with(Mood::honest);
+    Session other = session_with(Mood::honest);
+    const AcceptedResult result = relied_on(session);
+    assert_true(emulated(result));
+    assert_true(nothing_went_out(other, release_secret(other, result, "k", secret(), soon())));
+    assert_true(release_secret(session, result, "k", secret(), soon()).has_value());
+}
+
 static void a_failure_after_sending_says_that_the_secret_may_have_arrived(void **) {
     Session session = session_with(Mood::hangs_up);
     const auto released = release_secret(session, accepted_for(session), "k", secret(), soon());
@@ -211,6 +244,7 @@ int main() {
         cmocka_unit_test(a_secret_goes_to_the_accepted_key_and_its_digest_comes_back),
         cmocka_unit_test(nothing_is_sent_to_another_key_than_the_accepted_one),
         cmocka_unit_test(nothing_is_sent_over_another_connection_than_the_accepted_one),
+        cmocka_unit_test(a_secret_goes_to_the_key_of_a_verifier_s_result_and_to_no_other),
         cmocka_unit_test(a_failure_after_sending_says_that_the_secret_may_have_arrived),
         cmocka_unit_test(nothing_is_sent_under_a_bad_name_or_of_a_bad_size),
         cmocka_unit_test(another_digest_than_ours_is_a_mismatch),

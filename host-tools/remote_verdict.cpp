@@ -1,0 +1,70 @@
+#include "host-tools/remote_verdict.hpp"
+
+#include "host-tools/cli.hpp"
+#include "host-tools/verifier/presented.hpp"
+
+namespace cvmin {
+
+void add_verifier_options(CLI::App &app, VerifierArgs &args) {
+    app.add_option("--verifier", args.url,
+                   "address of a verifier service (https://HOST[:PORT][/PATH]; http:// only of this machine)");
+    app.add_option("--ca-file", args.ca_file,
+                   "authorities to verify its certificate with (PEM); default: the system's");
+}
+
+VerifierAccess::VerifierAccess(const VerifierArgs &args, std::string address)
+    : http_(args.ca_file, [this] { return signals.arrived(); }),
+      client(http_, pacing, std::move(address), [](std::string_view text) { note(text); }) {}
+
+Explained<std::optional<PcrSelection>> quote_for(const TpmArgs &args, const std::string &policy) {
+    if (policy.empty())
+        return args.pcrs ? parse_pcrs(*args.pcrs) : std::nullopt;
+    const auto read = read_policy_file(policy);
+    if (!read)
+        return explain(read.error().exit_code == exit_code(Errc::system) ? Errc::system : Errc::malformed,
+                       read.error().text);
+    return wanted_pcrs(args, *read);
+}
+
+std::vector<Check> binding_checks(ByteView evidence, const Expectations &wanted) {
+    const Appraisal appraisal = appraise(evidence, wanted);
+    std::vector<Check> checks;
+    for (const CheckId id :
+         {CheckId::evidence_format, CheckId::claims_format, CheckId::snp_format, CheckId::binding_report_data,
+          CheckId::binding_nonce, CheckId::binding_exporter, CheckId::binding_key})
+        checks.push_back(appraisal.verdict[id]);
+    return checks;
+}
+
+static Explained<ChallengeSession> open_at(VerifierClient &verifier, NonceFrom from) {
+    if (from == NonceFrom::service)
+        return verifier.open(std::nullopt);
+    auto nonce = fresh_nonce(unpadded_nonce_size);
+    if (!nonce)
+        return explain(nonce.error(), "a nonce");
+    auto session = verifier.open(*nonce);
+    if (!session && session.error().code == Errc::unsupported)
+        return verifier.open(std::nullopt);
+    return session;
+}
+
+Explained<RemoteVerdict> judge_by_verifier(VerifierClient &verifier, NonceFrom nonce, ResultExpectations wanted,
+                                           std::optional<PcrSelection> pcrs, Session session, Deadline deadline) {
+    CVMIN_TRY(challenge, open_at(verifier, nonce));
+    auto live = attest_live(std::move(session), deadline, {.nonce = challenge.nonce, .pcrs = pcrs});
+    if (!live)
+        return explain(live.error(), "the agent");
+    CVMIN_TRY(token, verifier.submit(challenge, live->evidence, media::cmw_cbor));
+    wanted.nonce = live->nonce;
+    wanted.peer_key = live->key;
+    wanted.now = std::time(nullptr);
+    ResultAppraisal appraisal = appraise_result(as_bytes(token), wanted);
+    std::vector<Check> binding = binding_checks(live->evidence, expect_live(*live));
+    return RemoteVerdict{.live = std::move(*live),
+                         .token = std::move(token),
+                         .now = wanted.now,
+                         .appraisal = std::move(appraisal),
+                         .binding = std::move(binding)};
+}
+
+} // namespace cvmin

@@ -1,0 +1,63 @@
+// Evidence of a running agent, judged by a verifier service: its nonce, our connection, its signed result. Who relies
+// on it has said whose results count (ResultExpectations); what only we can see, the binding to our connection, is
+// checked here and not there.
+#pragma once
+
+#include "host-tools/passport.hpp"
+#include "host-tools/signals.hpp"
+#include "host-tools/verifier_client/verifier_client.hpp"
+
+namespace cvmin {
+
+struct VerifierArgs {
+    std::optional<std::string> url;
+    std::string ca_file;
+};
+void add_verifier_options(CLI::App &app, VerifierArgs &args); // --verifier, --ca-file
+
+// A service to be asked, until Ctrl-C.
+class VerifierAccess {
+  public:
+    // `address` is parse_service_address()'s.
+    VerifierAccess(const VerifierArgs &args, std::string address);
+    VerifierAccess(const VerifierAccess &) = delete;
+    VerifierAccess &operator=(const VerifierAccess &) = delete;
+    ~VerifierAccess() = default;
+
+    Signals signals;
+    RealPacing pacing{signals};
+
+  private:
+    CurlClient http_;
+
+  public:
+    VerifierClient client;
+};
+
+// What the agent is asked to have quoted: --pcrs, else what this policy file (empty: none) wants. usage, and the errors
+// of reading it.
+Explained<std::optional<PcrSelection>> quote_for(const TpmArgs &args, const std::string &policy);
+
+enum class NonceFrom : bool {
+    us,      // a result that answers our own question; where the service takes no nonces of others, its own
+    service, // for results that others will rely on
+};
+
+struct RemoteVerdict {
+    LiveAttestation live; // its session is open
+    std::string token;    // the result as it came
+    std::time_t now = 0;
+    ResultAppraisal appraisal;
+    std::vector<Check> binding; // what was checked here
+    bool accepted() const { return holds(appraisal, binding); }
+};
+
+// Over `session`. `wanted` is completed by nonce and key. The errors of VerifierClient and attest_live().
+Explained<RemoteVerdict> judge_by_verifier(VerifierClient &verifier, NonceFrom nonce, ResultExpectations wanted,
+                                           std::optional<PcrSelection> pcrs, Session session, Deadline deadline);
+
+// That this evidence can be read, is bound to its claims, and these to nonce, connection and key: the rows of
+// appraise() that need no reference value. Whether the report is genuine is the verifier's to say.
+std::vector<Check> binding_checks(ByteView evidence, const Expectations &wanted);
+
+} // namespace cvmin
