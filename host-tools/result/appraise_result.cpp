@@ -217,7 +217,7 @@ class ResultAppraiser {
                 if (!(affirming(value) || excused || (value == ar4si::no_claim && !needed)))
                     wrong.push_back(part.name + " " + std::string{claim.name} + " " + std::to_string(value));
             }
-        set(ResultCheck::vector, wrong.empty(), joined(wrong, "nothing but 0 and 2 to 31 where wanted"),
+        set(ResultCheck::vector, wrong.empty(), joined(wrong, "no claim worse than wanted"),
             out_.emulated ? "configuration and executables 2 to 31, no claim worse but for the emulated root"
                           : "configuration, executables, hardware and runtime-opaque 2 to 31, no claim worse",
             "verifier");
