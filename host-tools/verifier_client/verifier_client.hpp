@@ -12,7 +12,7 @@ namespace cvmin {
 
 // A session that is complete repeats the evidence: 683 KiB in base64 of the 512 that our service takes, and the result.
 inline constexpr std::size_t max_verifier_answer = max_json_size;
-inline constexpr std::size_t max_session_accept = 64;   // media types in one session; Veraison's services have 15
+inline constexpr std::size_t max_session_accept = 64; // media types in one session; Veraison's services have about ten
 inline constexpr std::size_t max_media_type_size = 256; // the longest of theirs has 70
 inline constexpr std::size_t asked_nonce_size = 32;     // of nonces that the service chooses
 inline constexpr std::size_t unpadded_nonce_size = 48;  // for one's own: services differ about '=', and this has none
