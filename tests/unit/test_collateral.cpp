@@ -575,7 +575,7 @@ static void fetch_collateral_believes_no_answer(void **) {
 
 static void the_cache_saves_questions_and_is_not_believed(void **) {
     World world;
-    world.request.now = std::time(nullptr); // as the files' own times
+    world.request.now = std::time(nullptr) + 60; // after the files' own times, on a slow machine too
     assert_true(world.go().has_value());
     assert_true(world.go().has_value() && world.kds.asked.empty());
     world.kds.down = true;
