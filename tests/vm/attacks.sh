@@ -53,6 +53,10 @@ attack mallory put:data/mallory:0:mallory.csv=not_attested end:data/mallory:5=no
     confirm=not_attested manifest:agreed=not_attested events=not_attested --manifest m.json
 attack nobody attest=evidence manifest:agreed=manifest_mismatch manifest:32000=bad_manifest manifest:1=bad_manifest --manifest other.json
 attack nobody manifest:40000=bad_request hello=closed # too large to be one
+attack nobody passport-get=not_available passport-put:10=not_attested status=not_attested events=not_attested
+attack nobody attest=evidence passport-put:16384=stored passport-get=passport passport-put:1=stored passport-get=passport \
+    passport-put:16385=bad_request hello=closed
+attack eve passport-get=passport put:data/alice:0:#10=wrong_state passport-put:0=bad_request # what was put is still there, and opens what evidence opens
 
 section "strangers in hundreds, from here on"
 "$CVMIN_BUILD/tests/cvmin-test-attacker" --connect "$address" --key eve.pem --received said.to.eve --manifest other.json --flood 25 \
@@ -78,7 +82,8 @@ attack mallory attest=evidence put:data/mallory:5:mallory.csv=wrong_offset put:d
     end:data/mallory:"$size"=wrong_offset reconnect=open put:data/mallory:0:mallory.csv=not_attested
 section "in the name of others"
 attack eve attest=evidence status=not_a_party put:data/alice:0:#10=not_a_party end:data/alice:0=not_a_party get:log:0=not_a_party \
-    confirm=not_a_party stop=not_a_party hello=hello
+    confirm=not_a_party stop=not_a_party hello=hello passport-put:1=stored
+attack eve passport-get=passport status=not_a_party get:log:0=not_a_party confirm=not_a_party stop=not_a_party
 attack nobody attest=evidence status=not_a_party get:log:0=not_a_party stop=not_a_party hello=hello
 attack eve --present alice.pem attest=closed # her certificate, and not her key
 

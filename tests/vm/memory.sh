@@ -58,15 +58,27 @@ manifest() { # MEMORY ARGUMENT
 }
 "$CVMIN" boot --image "$image" --name guest --memory "${CVMIN_MEMORY_MIB:-96}" --json >guest.json || exit 1
 trusted=(--image "$image" --policy policy.json --trust-emulated "$(field guest.json emulated_ark)")
+socket=$(field guest.json vsock_socket)
+# what_is_there: sets $there, as the agent refuses more than that
+what_is_there() {
+    manifest 1T 0
+    as alice upload --dataset data=data
+    wants 5 "$last" "bytes of memory, and"
+    there=$(sed -n 's/.*bytes of memory, and \([0-9]*\) are there.*/\1/p' "$work/$last.err")
+}
 
 section "more than there is"
 echo >data
-manifest 1T 0
-as alice upload --dataset data=data
-wants 5 "$last" "bytes of memory, and"
-there=$(sed -n 's/.*bytes of memory, and \([0-9]*\) are there.*/\1/p' "$work/$last.err")
+what_is_there
 echo "a CVM with $(field guest.json memory_mib) MiB has $there bytes for inputs and run"
 [ "${there:-0}" -gt $((32 << 20)) ] || exit 1
+
+section "32 MiB of passports, of which one is kept"
+before=$there
+"$CVMIN_BUILD/tests/cvmin-test-attacker" --socket "$socket" attest=evidence passport-puts:2048=stored passport-get=passport >puts 2>&1 ||
+    complain "passports: $(cat puts)"
+what_is_there
+[ $((before - there)) -lt $((1 << 20)) ] || complain "passports took $((before - there)) bytes"
 
 section "all of it"
 size=$((there / 2 < 32 << 20 ? there / 2 : 32 << 20))
@@ -80,7 +92,7 @@ manifest $memory $used
 as alice upload --dataset data=data
 wants 0 "$last"
 mkfifo hold
-"$CVMIN_BUILD/tests/cvmin-test-attacker" --socket "$(field guest.json vsock_socket)" --hold 64 <hold >held 2>&1 &
+"$CVMIN_BUILD/tests/cvmin-test-attacker" --socket "$socket" --hold 64 <hold >held 2>&1 &
 holder=$!
 exec 9>hold
 for _ in $(seq 600); do [ -s held ] && break; sleep 0.1; done
