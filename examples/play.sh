@@ -201,6 +201,21 @@ receipt() {
     refused "$1" "is not what the receipt is about"
 }
 
+# runs FILE AUTHOR PARTY...: the last PARTY brings its data, with which the run begins. FILE of the result is then each PARTY's, the same to all
+# and in $came, and not the AUTHOR's
+runs() {
+    local file=$1 author=$2 who
+    shift 2
+    uploads "${!#}" --dataset "${!#}.csv=${!#}.csv"
+    say "${!#}" "was the last one: the run begins by itself"
+    result 2 "$author"
+    refused "$author" "is no consumer"
+    for who in "$@"; do result 0 "$who" --wait; done
+    came=$work/parties/$1/result/output/$file
+    show "$came"
+    for who in "$@"; do cmp -s "$came" "$work/parties/$who/result/output/$file" || broken "they got different results"; done
+}
+
 # ---- host ------------------------------------------------------------------------------------------------------------
 
 # host_boots MIB DIGEST: a CVM for the manifest of this digest, which is all that the host is told of it; and a recorder between it
@@ -240,6 +255,23 @@ no_cvm_any_more() {
     tap_pid=
 }
 
+# ends AUTHOR PARTY SED FILE...: the last steps. The host has seen nothing of the FILEs nor of $came; PARTY's receipt is about $came, and not about what SED makes of it
+ends() {
+    local author=$1 who=$2 change=$3
+    shift 3
+    step "what the host has seen"
+    host_saw "$@" "$came"
+    asks "$author"
+    says "state  done"
+    say "$author" "all have the result, and everything else is wiped"
+    held "$seen bytes of ciphertext"
+
+    step "the receipt, when the CVM is gone"
+    no_cvm_any_more
+    receipt "$who" "${came##*/}" "$change"
+    held "verified offline; not for a changed result"
+    the_end
+}
 the_end() {
     [ $brief = yes ] || printf '\nWhat each has in the end:\n'
     local name
