@@ -111,6 +111,7 @@ class ResultAppraiser {
     void check_signature(const ResultToken &token) {
         const auto signer = std::ranges::find(wanted_.verifiers, token.kid, key_thumbprint);
         std::vector<std::string> trusted;
+        trusted.reserve(wanted_.verifiers.size());
         for (const PublicKey &key : wanted_.verifiers)
             trusted.push_back(hex(key_thumbprint(key)));
         set(ResultCheck::verifier, signer != wanted_.verifiers.end(), hex(token.kid),
@@ -227,6 +228,7 @@ class ResultAppraiser {
         const std::string found = hex_or(result.measurement, "no launch digest");
         if (const auto *wanted = std::get_if<std::vector<Sha384Digest>>(&wanted_.measurements)) {
             std::vector<std::string> texts;
+            texts.reserve(wanted->size());
             for (const Sha384Digest &digest : *wanted)
                 texts.push_back(hex(digest));
             set(ResultCheck::measurement, result.measurement && std::ranges::contains(*wanted, *result.measurement),
