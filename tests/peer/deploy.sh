@@ -9,7 +9,8 @@ ip link set lo up
 : "${CVMIN_BUILD:?}"
 [ -f "${CVMIN_PEER:-/nonexistent}/.complete" ] || broken "no root with the peers in CVMIN_PEER: run by ./dev test"
 deploy=$CVMIN_SRC/deploy
-peer() { "$CVMIN_SRC/toolchain/enter.sh" "$CVMIN_PEER" env HOME="$work" "$@"; }
+# shellcheck source=tests/peer/service.sh
+. "$CVMIN_SRC/tests/peer/service.sh"
 # misspelt SED FILE: a copy of FILE that SED has changed, in $work/wrong
 misspelt() { sed "$1" "$2" >"$work/wrong" && ! cmp -s "$2" "$work/wrong" || broken "nothing is wrong in $1"; }
 
@@ -57,6 +58,9 @@ analyze() {
 }
 analyze "$deploy/systemd/$unit" verify --man=no || broken "systemd-analyze verify: $(cat "$work/said")"
 [ ! -s "$work/said" ] || broken "systemd-analyze verify: $(cat "$work/said")"
+# the key encrypted for a TPM, as docs/verifier-deploy.md has it
+misspelt 's,^LoadCredential=signing-key.pem:.*,LoadCredentialEncrypted=signing-key.pem:/etc/cvmin/verifier/signing-key.cred,' "$deploy/systemd/$unit"
+analyze "$work/wrong" verify --man=no && [ ! -s "$work/said" ] || broken "systemd-analyze verify: an encrypted key: $(cat "$work/said")"
 for change in s/^ProtectSystem=/ProtecSystem=/ s/^ProtectProc=invisible/ProtectProc=hidden/ 's,/usr/bin/cvmin,/usr/bin/cvmni,'; do
     misspelt "$change" "$deploy/systemd/$unit"
     analyze "$work/wrong" verify --man=no || true
@@ -69,27 +73,9 @@ if analyze "$work/wrong" security --offline=true --threshold=9 --no-pager; then 
 
 # ---- nginx ----------------------------------------------------------------------------------------------------------
 site=$deploy/nginx/cvmin-verifier.conf
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/site.key" -out "$work/site.pem" \
-    -days 2 -subj /CN=verifier.example 2>/dev/null
-# nginx_reads FILE: the site with a certificate that is there; it opens the ports
+# nginx_reads FILE: the site; it opens the ports
 nginx_reads() {
-    sed "s,/etc/nginx/verifier\.example,$work/site," "$1" >"$work/site.conf"
-    [ -e /proc/net/if_inet6 ] || sed -i '/listen \[::\]/d' "$work/site.conf"
-    mkdir -p "$work/nginx"
-    cat >"$work/nginx.conf" <<END
-pid $work/nginx/pid;
-error_log stderr;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $work/nginx/body;
-    proxy_temp_path $work/nginx/proxy;
-    fastcgi_temp_path $work/nginx/fastcgi;
-    uwsgi_temp_path $work/nginx/uwsgi;
-    scgi_temp_path $work/nginx/scgi;
-    include $work/site.conf;
-}
-END
+    nginx_with "$1"
     peer nginx -t -c "$work/nginx.conf" >"$work/said" 2>&1
 }
 nginx_reads "$site" || broken "nginx -t: $(cat "$work/said")"

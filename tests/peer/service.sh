@@ -7,6 +7,35 @@ nonce=$(python3 -c 'import base64, json, sys
 print(base64.urlsafe_b64encode(bytes.fromhex(json.load(open(sys.argv[1]))["nonce"])).decode().rstrip("="))' "$evidence.session.json")
 declare -A service_pid=() service_url=()
 
+# peer COMMAND...: inside the root with other people's programs
+peer() { "$CVMIN_SRC/toolchain/enter.sh" "$CVMIN_PEER" env HOME="$work" "$@"; }
+
+# nginx_with SITE: $work/nginx.conf, which has this file of deploy/nginx, or one like it, with a certificate of its own: $work/site.pem.
+nginx_with() {
+    [ -s "$work/site.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/site.key" -out "$work/site.pem" \
+        -days 2 -subj /CN=verifier.example -addext subjectAltName=DNS:verifier.example 2>/dev/null
+    sed "s,/etc/nginx/verifier\.example,$work/site," "$1" >"$work/site.conf"
+    [ -e /proc/net/if_inet6 ] || sed -i '/listen \[::\]/d' "$work/site.conf"
+    mkdir -p "$work/nginx"
+    cat >"$work/nginx.conf" <<END
+daemon off;
+user root;
+worker_processes 1;
+pid $work/nginx/pid;
+error_log stderr;
+events {}
+http {
+    access_log off;
+    client_body_temp_path $work/nginx/body;
+    proxy_temp_path $work/nginx/proxy;
+    fastcgi_temp_path $work/nginx/fastcgi;
+    uwsgi_temp_path $work/nginx/uwsgi;
+    scgi_temp_path $work/nginx/scgi;
+    include $work/site.conf;
+}
+END
+}
+
 # make_values DIRECTORY: policy.json and ark.der, under which the evidence is accepted; signing-key.pem and its public half; session-key.
 make_values() {
     mkdir -p "$1"

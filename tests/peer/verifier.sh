@@ -15,7 +15,6 @@ on_exit() { # a proxy that outlived the test would hold its streams
     stop_services
     rm -rf -- "$work"
 }
-peer() { "$CVMIN_SRC/toolchain/enter.sh" "$CVMIN_PEER" env HOME="$work" "$@"; }
 
 make_values "$work/values"
 replica() { serve "$1" "$work/values" --listen "127.0.0.1:$2" --threads 2 --log errors; }
@@ -23,34 +22,14 @@ replica one 8081
 replica two 8082
 
 # the example as it is, but for the certificate and for how many requests one client may make
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/site.key" -out "$work/site.pem" \
-    -days 2 -subj /CN=verifier.example -addext subjectAltName=DNS:verifier.example 2>/dev/null
-sed "s,/etc/nginx/verifier\.example,$work/site,; s,rate=50r/s,rate=100000r/s," "$CVMIN_SRC/deploy/nginx/cvmin-verifier.conf" >"$work/site.conf"
-[ -e /proc/net/if_inet6 ] || sed -i '/listen \[::\]/d' "$work/site.conf"
-mkdir "$work/nginx"
-cat >"$work/nginx.conf" <<END
-daemon off;
-user root;
-worker_processes 1;
-pid $work/nginx/pid;
-error_log $work/nginx/error.log;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $work/nginx/body;
-    proxy_temp_path $work/nginx/proxy;
-    fastcgi_temp_path $work/nginx/fastcgi;
-    uwsgi_temp_path $work/nginx/uwsgi;
-    scgi_temp_path $work/nginx/scgi;
-    include $work/site.conf;
-}
-END
+sed "s,rate=50r/s,rate=100000r/s," "$CVMIN_SRC/deploy/nginx/cvmin-verifier.conf" >"$work/faster.conf"
+nginx_with "$work/faster.conf"
 peer nginx -c "$work/nginx.conf" >"$work/nginx/stderr" 2>&1 &
 client() { python3 "$CVMIN_SRC/tests/peer/sessions.py" "$@"; }
 tries=0
 until client ready "$work/site.pem" 2>/dev/null; do
     tries=$((tries + 1))
-    [ $tries -lt 100 ] || broken "nginx does not answer: $(cat "$work/nginx"/{stderr,error.log})"
+    [ $tries -lt 100 ] || broken "nginx does not answer: $(cat "$work/nginx/stderr")"
     sleep 0.1
 done
 
