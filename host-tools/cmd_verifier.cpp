@@ -14,7 +14,7 @@
 #include <format>
 
 #include <fcntl.h>
-#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,6 +32,8 @@ constexpr auto stop_poll = std::chrono::milliseconds{20};
 constexpr unsigned default_stop_timeout_s = 25; // longer than one request may take, shorter than orchestrators wait
 constexpr rlim_t own_descriptors = 64;          // beside those of connections
 constexpr int first_passed_fd = 3;              // sd_listen_fds(3)
+constexpr auto stop_signals = {SIGTERM, SIGINT};
+constexpr auto handled_signals = {SIGTERM, SIGINT, SIGHUP};
 
 struct Args {
     VerifierReferenceArgs references;
@@ -293,8 +295,11 @@ void fit_descriptors(HttpLimits &limits) {
     rlimit files{};
     if (::getrlimit(RLIMIT_NOFILE, &files) != 0)
         return;
-    files.rlim_cur = std::min<rlim_t>(files.rlim_max, limits.connections + own_descriptors);
-    if (::setrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < limits.connections + own_descriptors)
+    const rlim_t wanted = limits.connections + own_descriptors, found = files.rlim_cur;
+    files.rlim_cur = std::min<rlim_t>(files.rlim_max, wanted);
+    if (::setrlimit(RLIMIT_NOFILE, &files) != 0) // which a service manager may forbid
+        files.rlim_cur = found;
+    if (files.rlim_cur < wanted)
         limits.connections = static_cast<unsigned>(std::max<rlim_t>(1, files.rlim_cur - own_descriptors));
 }
 
@@ -307,17 +312,17 @@ std::uint64_t monotonic_us() {
             .count());
 }
 
-sigset_t handled_signals() {
+sigset_t signal_set(std::initializer_list<int> signals) {
     sigset_t set;
     ::sigemptyset(&set);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP})
+    for (const int signal : signals)
         ::sigaddset(&set, signal);
     return set;
 }
 
-// 0: none came in this time.
-int wait_for_signal(std::chrono::milliseconds time) {
-    const sigset_t set = handled_signals();
+// 0: none of them came in this time.
+int wait_for_signal(std::initializer_list<int> signals, std::chrono::milliseconds time) {
+    const sigset_t set = signal_set(signals);
     const timespec wait{.tv_sec = time.count() / 1000, .tv_nsec = time.count() % 1000 * 1'000'000};
     return std::max(0, ::sigtimedwait(&set, nullptr, &wait));
 }
@@ -325,7 +330,7 @@ int wait_for_signal(std::chrono::milliseconds time) {
 void serve_until_stopped(VerifierService &service, Appraiser &appraiser, const LogSink &log) {
     bool ended = false;
     while (true) {
-        const int signal = wait_for_signal(poll_interval);
+        const int signal = wait_for_signal(handled_signals, poll_interval);
         const std::time_t now = std::time(nullptr);
         if (signal == SIGTERM || signal == SIGINT)
             return;
@@ -349,11 +354,11 @@ void stop(HttpServer &server, VerifierService &service, const Args &args, const 
     service.stop();
     log({{"level", "info"}, {"event", "stopping"}, {"in_flight", server.in_flight()}});
     if (args.drain_s != 0)
-        wait_for_signal(std::chrono::seconds{args.drain_s}); // a second signal: at once
+        wait_for_signal(stop_signals, std::chrono::seconds{args.drain_s}); // a second one: at once
     server.stop_accepting();
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{args.stop_timeout_s};
     while (server.in_flight() != 0 && std::chrono::steady_clock::now() < deadline)
-        if (wait_for_signal(stop_poll) != 0)
+        if (wait_for_signal(stop_signals, stop_poll) != 0)
             break;
     log({{"level", "info"}, {"event", "stopped"}, {"in_flight", server.in_flight()}});
 }
@@ -361,6 +366,7 @@ void stop(HttpServer &server, VerifierService &service, const Args &args, const 
 int serve(Args args) {
     if (const auto problem = usage_problem(args.references))
         return report_error(command, Exit::usage, *problem);
+    ::prctl(PR_SET_DUMPABLE, 0); // no core dump with the keys in it
     auto keys = read_result_keys(args);
     if (!keys)
         return report_error(command, keys.error());
@@ -384,7 +390,7 @@ int serve(Args args) {
     args.service.page = args.page == "on" || (args.page == "auto" && listener->local);
 
     // Before any thread is there: all of them inherit it, and only this one waits for signals.
-    const sigset_t set = handled_signals();
+    const sigset_t set = signal_set(handled_signals);
     ::sigprocmask(SIG_BLOCK, &set, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
 

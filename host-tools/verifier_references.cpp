@@ -15,6 +15,7 @@ void add_verifier_reference_options(CLI::App &app, VerifierReferenceArgs &args) 
                    "public key that must have signed each of them; of several, any one");
     app.add_option("--image", args.image, "image.json, of which every launch is accepted");
     add_release_options(app, args.release, args.publisher);
+    app.add_flag("--allow-debug", args.allow_debug, "accept launches of a debug image, whose console is on; for tests");
     add_signer_options(app, args.signer);
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust; its results are contraindicated all the same");
@@ -29,6 +30,8 @@ std::optional<std::string> usage_problem(const VerifierReferenceArgs &args) {
         return "--reference-key goes with --reference";
     if (args.signer.given() + !args.image.empty() + !args.references.empty() + args.release.has_value() > 1)
         return "wanted one of: --reference FILE (also several), --image image.json, --release DIR, --signer KEY";
+    if (args.allow_debug && args.references.empty() && args.image.empty() && !args.release)
+        return "--allow-debug goes with --reference, --image or --release";
     return std::nullopt;
 }
 
@@ -60,6 +63,11 @@ Explained<References> read_all(const VerifierReferenceArgs &args, std::time_t no
         CVMIN_TRY(release, read_release_reference(*args.release, *args.publisher, now));
         out.push_back(std::move(release));
     }
+    // Whoever releases a secret by a result cannot see it.
+    const auto debug = std::ranges::find(out, true, &ReferenceFile::debug);
+    if (debug != out.end() && !args.allow_debug)
+        return explain(Errc::usage, debug->source + ": its console is on, which the host reads (--allow-debug accepts "
+                                                    "it all the same)");
     return out;
 }
 

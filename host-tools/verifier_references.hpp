@@ -15,6 +15,7 @@ struct VerifierReferenceArgs {
     std::optional<std::string> release, publisher, emulated_ark;
     SignerArgs signer;
     EndorsementArgs endorsements;
+    bool allow_debug = false;
 };
 void add_verifier_reference_options(CLI::App &app, VerifierReferenceArgs &args);
 // Says what is wrong with the arguments, before any work is done.

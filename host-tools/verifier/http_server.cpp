@@ -3,10 +3,12 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <climits>
 #include <condition_variable>
 #include <format>
 #include <list>
 #include <thread>
+#include <unordered_map>
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -79,9 +81,16 @@ enum class Stage : std::uint8_t {
     ended, // the watch has shut it
 };
 
+// What one client has of that which all share. Who is one client: rate_key().
+struct Client {
+    unsigned connections = 0;              // under the mutex of the connections
+    std::atomic<std::int64_t> buffered{0}; // of its bodies
+};
+
 struct Connection {
     int fd;
-    std::string peer;
+    std::string peer, key;
+    Client *client;
     std::atomic<Stage> stage{Stage::waiting};
     std::atomic<std::uint64_t> since_us; // when this stage began
 };
@@ -90,6 +99,7 @@ struct Exchange { // a request and what is known of it
     std::string target;
     HttpMessage message;
     Bytes body;
+    Client *client = nullptr; // outlives the request
     std::size_t received = 0;
     bool begun = false, refused = false, overloaded = false;
     std::optional<HttpReply> early{}; // what it will be told once its body has gone by
@@ -117,6 +127,8 @@ class Server final : public HttpServer {
   public:
     Server(VerifierService &service, const HttpLimits &limits, LogSink log)
         : http_(*microhttpd()), service_(service), limits_(limits), log_(std::move(log)),
+          client_connections_(limits.connections_per_address != 0 ? limits.connections_per_address : UINT_MAX),
+          client_bodies_(limits.connections_per_address != 0 ? max_client_bodies : max_buffered_bodies),
           rate_(limits.rate, limits.burst != 0 ? limits.burst : 2 * limits.rate) {}
 
     Explained<void> open(UniqueFd listener);
@@ -128,6 +140,7 @@ class Server final : public HttpServer {
 
   private:
     // MHD's callbacks
+    static MHD_Result accepts(void *self, const sockaddr *address, socklen_t size);
     static void *request_line(void *self, const char *target, MHD_Connection *connection);
     static MHD_Result access(void *self, MHD_Connection *connection, const char *url, const char *method,
                              const char *version, const char *data, std::size_t *size, void **context);
@@ -140,6 +153,8 @@ class Server final : public HttpServer {
     }
     MHD_Result begin(MHD_Connection *connection, Exchange &exchange, const char *method);
     void receive(Exchange &exchange, ByteView data);
+    bool reserve(Client &client, std::size_t size);
+    void drop_body(Exchange &exchange);
     MHD_Result finish(MHD_Connection *connection, Exchange &exchange);
     MHD_Result send(MHD_Connection *connection, Exchange &exchange, const HttpReply &reply);
     MHD_Result refuse(MHD_Connection *connection, Exchange &exchange, HttpReply reply);
@@ -151,11 +166,14 @@ class Server final : public HttpServer {
     VerifierService &service_;
     HttpLimits limits_;
     LogSink log_;
+    unsigned client_connections_;
+    std::int64_t client_bodies_;
     RateLimiter rate_;
-    std::atomic<std::size_t> buffered_{0};
 
     std::mutex connections_mutex_; // holds off the closing of a descriptor while the watch uses it
     std::list<Connection *> connections_;
+    std::unordered_map<std::string, Client>
+        clients_; // those with a connection; MHD's own count takes each IPv6 address for one
 
     MHD_Daemon *daemon_ = nullptr;
     std::thread watch_;
@@ -166,15 +184,13 @@ class Server final : public HttpServer {
 
 Explained<void> Server::open(UniqueFd listener) {
     const unsigned threads = limits_.threads != 0 ? limits_.threads : std::max(1u, std::thread::hardware_concurrency());
-    const unsigned per_address =
-        limits_.connections_per_address != 0 ? limits_.connections_per_address : limits_.connections;
     daemon_ = http_.start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, nullptr, nullptr, access, this, // the socket has its port
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, accepts, this, access, this, // the socket has its port
         MHD_OPTION_LISTEN_SOCKET, listener.get(), MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_CONNECTION_LIMIT,
-        std::max(limits_.connections, threads), MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT, limits_.idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, connection_memory,
-        MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, MHD_OPTION_URI_LOG_CALLBACK, request_line, this,
-        MHD_OPTION_NOTIFY_COMPLETED, completed, this, MHD_OPTION_NOTIFY_CONNECTION, connected, this, MHD_OPTION_END);
+        std::max(limits_.connections, threads), MHD_OPTION_CONNECTION_TIMEOUT, limits_.idle_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, connection_memory, MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, request_line, this, MHD_OPTION_NOTIFY_COMPLETED, completed, this,
+        MHD_OPTION_NOTIFY_CONNECTION, connected, this, MHD_OPTION_END);
     if (daemon_ == nullptr)
         return explain(Error{Errc::system, "the HTTP server", static_cast<std::uint64_t>(errno)}, "starting");
     (void)listener.release(); // the daemon's now, until it is asked to stop accepting
@@ -240,8 +256,11 @@ MHD_Result Server::begin(MHD_Connection *connection, Exchange &exchange, const c
     message.method = method;
     message.path = exchange.target.substr(0, query);
     message.query = exchange.target.substr(std::min(query + 1, exchange.target.size()));
-    if (const Connection *const open = connection_of(connection))
-        message.peer = open->peer;
+    const Connection *const open = connection_of(connection);
+    if (open == nullptr)
+        return MHD_NO;
+    exchange.client = open->client;
+    message.peer = open->peer;
     http_.get_connection_values(
         connection, MHD_HEADER_KIND,
         [](void *into, MHD_ValueKind, const char *key, const char *value) {
@@ -252,12 +271,18 @@ MHD_Result Server::begin(MHD_Connection *connection, Exchange &exchange, const c
             return MHD_YES;
         },
         &message);
-    if (const auto wait = rate_.refuse(rate_key(message.peer), exchange.began_us)) {
+    if (const auto wait = rate_.refuse(open->key, exchange.began_us)) {
         ++service_.metrics().rate_limited;
         HttpReply reply =
             problem_reply(429, "rate", std::format("rate: wanted at most {} requests a second", limits_.rate));
         reply.headers.emplace_back("Retry-After", std::to_string(*wait));
         return refuse_before_body(connection, exchange, std::move(reply));
+    }
+    // Two lengths: a proxy may have believed the other one, and what follows would be a request of somebody else's.
+    if (std::ranges::count(message.headers, "content-length", &std::pair<std::string, std::string>::first) > 1) {
+        HttpReply reply = problem_reply(400, "request", "Content-Length: wanted at most one");
+        reply.headers.emplace_back("Connection", "close");
+        return refuse(connection, exchange, std::move(reply));
     }
     if (const std::string_view length = message.header("content-length"); !length.empty()) {
         std::uint64_t bytes = 0; // MHD has seen that it is a number
@@ -284,16 +309,34 @@ void Server::receive(Exchange &exchange, ByteView data) {
     exchange.received += data.size();
     if (exchange.early || exchange.refused || exchange.overloaded)
         return;
-    if (exchange.received > max_request_body) { // chunked: nobody said how long it would be
+    if (exchange.received > max_request_body) // chunked: nobody said how long it would be
         exchange.refused = true;
-    } else if (buffered_.fetch_add(data.size()) + data.size() > max_buffered_bodies) {
-        buffered_ -= data.size();
+    else if (!reserve(*exchange.client, data.size()))
         exchange.overloaded = true;
-    } else {
+    else
         exchange.body.insert(exchange.body.end(), data.begin(), data.end());
-        return;
+    if (exchange.refused || exchange.overloaded)
+        drop_body(exchange);
+}
+
+// Room for a piece of a body, in the client's share and in that of all.
+bool Server::reserve(Client &client, std::size_t size) {
+    const auto bytes = static_cast<std::int64_t>(size);
+    auto &all = service_.metrics().body_bytes;
+    if (client.buffered.fetch_add(bytes) + bytes <= client_bodies_) {
+        if (all.fetch_add(bytes) + bytes <= max_buffered_bodies)
+            return true;
+        all -= bytes;
     }
-    buffered_ -= exchange.body.size();
+    client.buffered -= bytes;
+    return false;
+}
+
+void Server::drop_body(Exchange &exchange) {
+    const auto bytes = static_cast<std::int64_t>(exchange.body.size());
+    if (exchange.client != nullptr)
+        exchange.client->buffered -= bytes;
+    service_.metrics().body_bytes -= bytes;
     exchange.body = {};
 }
 
@@ -354,7 +397,7 @@ void Server::completed(void *self, MHD_Connection *connection, void **context, M
         for (Stage stage : {Stage::reading, Stage::whole})
             open->stage.compare_exchange_strong(stage, Stage::waiting);
     }
-    server.buffered_ -= exchange->body.size();
+    server.drop_body(*exchange);
     --server.service_.metrics().in_flight;
     server.log_({{"level", exchange->status >= 500 ? "error" : "info"},
                  {"event", "request"},
@@ -369,6 +412,16 @@ void Server::completed(void *self, MHD_Connection *connection, void **context, M
 
 // ---- connections ---------------------------------------------------------------------------------------------------
 
+// Before a connection costs anything. Of several threads each may let one in at the same time: one more than the limit
+// for each of them is no harm.
+MHD_Result Server::accepts(void *self, const sockaddr *address, socklen_t) {
+    auto &server = *static_cast<Server *>(self);
+    const std::lock_guard lock{server.connections_mutex_};
+    const auto client = server.clients_.find(rate_key(peer_of(address)));
+    return client == server.clients_.end() || client->second.connections < server.client_connections_ ? MHD_YES
+                                                                                                      : MHD_NO;
+}
+
 void Server::connected(void *self, MHD_Connection *connection, void **context, MHD_ConnectionNotificationCode what) {
     auto &server = *static_cast<Server *>(self);
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
@@ -379,9 +432,12 @@ void Server::connected(void *self, MHD_Connection *connection, void **context, M
         open->fd = info != nullptr ? info->connect_fd : -1;
         info = server.http_.get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
         open->peer = peer_of(info != nullptr ? info->client_addr : nullptr);
+        open->key = rate_key(open->peer);
         open->since_us = now_us();
         ++server.service_.metrics().connections;
         const std::lock_guard lock{server.connections_mutex_};
+        open->client = &server.clients_[open->key];
+        ++open->client->connections;
         *context = *server.connections_.insert(server.connections_.end(), open.release());
         return;
     }
@@ -390,6 +446,8 @@ void Server::connected(void *self, MHD_Connection *connection, void **context, M
     --server.service_.metrics().connections;
     const std::lock_guard lock{server.connections_mutex_};
     std::erase(server.connections_, open.get());
+    if (--open->client->connections == 0) // and none of its requests is left: they end before
+        server.clients_.erase(open->key);
 }
 
 // MHD's own timeout begins anew with each byte. This one does not.

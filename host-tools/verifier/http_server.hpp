@@ -12,16 +12,19 @@
 namespace cvmin {
 
 struct HttpLimits {
-    unsigned threads = 0;                   // 0: one for each processor
-    unsigned connections = 4096;            // open at once; each takes 30 KiB once it has asked, and a descriptor
-    unsigned connections_per_address = 256; // 0: as many as there are; behind a proxy all come from one address
-    unsigned idle_s = 60;                   // without a byte in either direction
-    unsigned request_s = 20;                // from the request line to the last byte of the body
-    unsigned rate = 0;                      // requests a second of one address; 0: as many as come
-    unsigned burst = 0;                     // that may come at once; 0: twice the rate
+    unsigned threads = 0;        // 0: one for each processor
+    unsigned connections = 4096; // open at once; each takes 30 KiB once it has asked, and a descriptor
+    // Of one client (rate_key), and max_client_bodies. 0: no such limits; behind a proxy all come from one address.
+    unsigned connections_per_address = 256;
+    unsigned idle_s = 60;    // without a byte in either direction
+    unsigned request_s = 20; // from the request line to the last byte of the body
+    unsigned rate = 0;       // requests a second of one address; 0: as many as come
+    unsigned burst = 0;      // that may come at once; 0: twice the rate
 };
 // Bodies that are being received, of all connections together: what comes above it is refused (503).
-inline constexpr std::size_t max_buffered_bodies = 64u << 20;
+inline constexpr std::int64_t max_buffered_bodies = 64 << 20;
+// And those of one client, who could else keep everybody from sending any: 23 of the largest at once.
+inline constexpr std::int64_t max_client_bodies = max_buffered_bodies / 4;
 
 class HttpServer {
   public:

@@ -101,6 +101,7 @@ std::string Metrics::text() const {
     out.single("cvmin_ready", "gauge", "Whether evidence is taken: 1, or 0.", ready.load() ? 1 : 0);
     out.single("cvmin_connections", "gauge", "Open connections.", connections.load());
     out.single("cvmin_requests_in_flight", "gauge", "Requests that are being answered.", in_flight.load());
+    out.single("cvmin_body_bytes", "gauge", "Bodies that are being received.", body_bytes.load());
     return out.take();
 }
 

@@ -47,7 +47,7 @@ class Metrics {
     Counter tokens_malformed{0}, tokens_forged{0}, tokens_expired{0};
     Counter rate_limited{0}, timed_out{0};
     Counter reloads{0}, reload_failures{0};
-    std::atomic<std::int64_t> connections{0}, in_flight{0};
+    std::atomic<std::int64_t> connections{0}, in_flight{0}, body_bytes{0};
     std::atomic<bool> ready{false};
     std::atomic<std::int64_t> references_loaded_at{0};
 

@@ -6,146 +6,18 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
-cvmin, source = os.environ["CVMIN"], os.environ["CVMIN_SRC"]
-data = f"{source}/tests/data"
-session_type = "application/vnd.veraison.challenge-response-session+json"
-new_session = "/challenge-response/v1/newSession"
-patience = 20  # seconds for what should take none, on a busy machine
-failed = 0
-
-
-def check(holds, what):
-    global failed
-    if not holds:
-        failed += 1
-        print(f"verifier.py: {what}", file=sys.stderr)
-
-
-def write(path, content, mode=0o644):
-    """Whole at once and under a new inode, as editors and orchestrators do it."""
-    temporary = f"{path}.new"
-    with open(temporary, "wb") as out:
-        out.write(content if isinstance(content, bytes) else json.dumps(content).encode())
-    os.chmod(temporary, mode)
-    os.rename(temporary, path)
-    return path
-
-
-def base64url(raw):
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def payload(jwt):
-    part = jwt.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=patience)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(patience)
-        self.sock.connect(self.path)
-
-
-class Server:
-    def __init__(self, *options, listen="127.0.0.1:0", environment=None):
-        self.log_path = tempfile.NamedTemporaryFile(dir=work, delete=False, suffix=".log").name
-        with open(self.log_path, "w") as log:
-            self.process = subprocess.Popen(
-                [cvmin, "verifier", "serve", "--listen", listen, *options],
-                stderr=log, env={**os.environ, **(environment or {})})
-        listening = self.wait_log(lambda line: line["event"] == "listening")
-        self.address = listening["address"]
-
-    def log(self):
-        with open(self.log_path) as log:
-            return [json.loads(line) for line in log if line.endswith("\n")]
-
-    def wait_log(self, wanted, count=1):
-        """The count-th line of this kind."""
-        until = time.monotonic() + patience
-        while time.monotonic() < until and self.process.poll() is None:
-            with contextlib.suppress(json.JSONDecodeError):
-                found = [line for line in self.log() if wanted(line)]
-                if len(found) >= count:
-                    return found[count - 1]
-            time.sleep(0.02)
-        with open(self.log_path) as log:
-            raise SystemExit(f"verifier.py: the server did not say what it should: {log.read()}")
-
-    def connect(self):
-        if self.address.startswith("unix:"):
-            return UnixConnection(self.address[5:])
-        return http.client.HTTPConnection(self.address, timeout=patience)
-
-    def socket(self):
-        host, port = self.address.rsplit(":", 1)
-        return socket.create_connection((host, int(port)), patience)
-
-    def ask(self, method, path, body=None, headers=None, connection=None):
-        connection = connection or self.connect()
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        answer.content = answer.read()
-        return answer
-
-    def session(self, query=""):
-        answer = self.ask("POST", new_session + query)
-        check(answer.status == 201, f"a new session: {answer.status} {answer.content}")
-        return "/challenge-response/v1/" + answer.getheader("Location")
-
-    def submit(self, session, body=None, media_type="application/cmw+cbor"):
-        return self.ask("POST", session, good_evidence if body is None else body, {"Content-Type": media_type})
-
-    def judge(self, **how):
-        """The verifier's claims about good_evidence."""
-        answer = self.submit(self.session(f"?nonce={base64url(good_nonce)}"), **how)
-        check(answer.status == 200, f"evidence: {answer.status} {answer.content}")
-        part = payload(json.loads(answer.content)["result"])["submods"]["sev-snp"]
-        return part.get("ear_verifier_claims") or part["ear.veraison.policy-claims"]
-
-    def metric(self, name):
-        text = self.ask("GET", "/metrics").content.decode()
-        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " "))
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        return self.process.wait(patience)
-
-
-@contextlib.contextmanager
-def server(*options, **more):
-    running = Server(*options, **more)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.process.kill()
-            running.process.wait()
-
-
-def refuses(code, text, *options):
-    done = subprocess.run([cvmin, "verifier", "serve", *options], capture_output=True, text=True, timeout=patience)
-    check(done.returncode == code and text in done.stderr and done.stdout == "" and
-          done.stderr.count("cvmin verifier") == 1,
-          f"{options}: exit {done.returncode}, wanted {code} with '{text}': {done.stderr}")
-
-
-def problem(answer, status, kind):
-    check(answer.status == status and answer.getheader("Content-Type") == "application/problem+json" and
-          json.loads(answer.content)["type"].endswith(":" + kind), f"wanted {status} {kind}: {answer.status} {answer.content}")
-
+sys.dont_write_bytecode = True
+from verifier_server import (
+    base64url, check, common, cvmin, data, good_evidence, good_nonce, new_session, patience, payload, policy, policy_file, problem,
+    refuses, run, server, session_key, source, work, write,
+)
 
 def answers_and_forms():
     with server(*common) as one:
@@ -223,6 +95,134 @@ def limits():
         with contextlib.suppress(OSError):
             fifth.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
             check(fifth.recv(4096) == b"", "a fifth connection of one address is served")
+
+
+def malformed():
+    """What is no request never reaches us: libmicrohttpd answers it, and ends the connection, or does only that. It repeats nothing of it."""
+    marker = b"<script>alert(1)</script>"
+    with server(*common) as one:
+        session = one.session().encode()
+        for what in (marker + b"\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", b"GET /healthz HTTP/1.1\r\n\r\n",
+                     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500) + b"\r\n\r\n",
+                     b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + marker + b"\r\n\r\n",
+                     b"GET /healthz HTTP/1.1\r\nHost: a\r\nA : " + marker + b"\r\n\r\n",
+                     b"GET /healthz HTTP/1.1\r\nHost: a\r\nA: b\r\n folded\r\n\r\n",
+                     b"GET /healthz HTTP/1.1\r\nHost: a\r\nA: b\0c\r\n\r\n",
+                     b"POST " + session + b" HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+                     b"POST " + new_session.encode() + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+                     b"POST " + session + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nab",
+                     b"POST " + session + b" HTTP/1.1\r\nHost: a\r\nContent-Type: application/cmw+cbor\r\n"
+                     b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + marker):
+            text = one.raw(what.replace(b"Host: a\r\n", b"Host: a\r\nConnection: close\r\n"))
+            statuses = re.findall(rb"HTTP/1\.1 (\d{3}) ", text)  # none: the connection ends without a word
+            check(not text or (len(statuses) == 1 and statuses[0] in (b"400", b"413", b"501", b"505") and
+                               b"Connection: close" in text and marker not in text), f"{what[:60]}: {text[:300]}")
+        # two lengths that differ: whoever is before us may have believed the other one
+        smuggled = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+        text = one.raw(b"POST /challenge-response/v1/newSession HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n"
+                       b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n%s" % (5 + len(smuggled), smuggled))
+        check(len(re.findall(rb"HTTP/1\.1 \d{3} ", text)) == 1 and b"Connection: close" in text, f"a request in the body of another: {text}")
+        check(one.judge()["accepted"], "after all of that")
+
+
+def body_of(size):
+    return (b"POST " + new_session.encode() + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size +
+            bytes(size))
+
+
+def wait_bytes(one, wanted):
+    until = time.monotonic() + 5 * patience
+    while one.metric("cvmin_body_bytes") != wanted and time.monotonic() < until:
+        time.sleep(0.05)
+    check(one.metric("cvmin_body_bytes") == wanted, f"bodies: {one.metric('cvmin_body_bytes')} bytes of {wanted}")
+
+
+def hold_bodies(one, count, source=None):
+    """So many requests whose bodies, of 512 KiB, are there but for a byte: for a small body there is no more room."""
+    held = [one.socket(source) for _ in range(count)]
+    for each in held:
+        each.sendall(body_of(512 << 10)[:-1])
+    wait_bytes(one, count * ((512 << 10) - 1))
+    text = one.raw(body_of(count + 1), source=source)
+    check(b" 503 " in text and b"problem:overloaded" in text and b"Retry-After: 1" in text, f"a body without room: {text}")
+    return held
+
+
+def end_bodies(held):
+    """All that had room are answered, up to the last byte of it."""
+    for each in held:
+        each.sendall(b"\0")
+    answers = [each.makefile("rb").readline() for each in held]
+    check(all(answer.startswith(b"HTTP/1.1 201 ") for answer in answers), f"bodies that had room are lost: {set(answers)}")
+    for each in held:
+        each.close()
+
+
+def bodies():
+    """The memory for bodies: 64 MiB for all, and for one client a quarter of it where clients can be told apart."""
+    with server(*common, "--request-timeout", "600") as one:
+        held = hold_bodies(one, 128)
+        check(one.ask("GET", "/healthz").status == 200, "requests without a body, when there is no room for any")
+        end_bodies(held)
+        check(b" 201 " in one.raw(body_of(512 << 10)), "room is not given back")
+        held = hold_bodies(one, 128)
+        for each in held:
+            each.close()  # who goes away gives it back as well
+        wait_bytes(one, 0)
+        check(b" 201 " in one.raw(body_of(512 << 10)), "room of those who went away is not given back")
+    with server(*common, "--request-timeout", "600", "--rate", "0", listen="0.0.0.0:0") as one:
+        one.at("127.0.0.1")
+        held = hold_bodies(one, 32, "127.0.0.1")
+        check(b" 201 " in one.raw(body_of(512 << 10), source="127.0.0.2"), "one client has the room of all")
+        end_bodies(held)
+    with server(*common, "--request-timeout", "600", "--rate", "0", "--connections-per-address", "0", listen="0.0.0.0:0") as one:
+        end_bodies(hold_bodies(one.at("127.0.0.1"), 128))  # a proxy's
+
+
+def ipv6():
+    if not os.path.exists("/proc/net/if_inet6"):
+        print("ipv6: this kernel has none")
+        return
+    with server(*common, listen="[::1]:0") as one:
+        check(one.address.startswith("[::1]:") and one.judge()["accepted"], "over IPv6")
+        check(one.ask("GET", "/").status == 200 and not any(line["event"] == "plain_http" for line in one.log()),
+              "[::1] is not taken for this machine")
+        check(any(line.get("peer") == "::1" for line in one.log()), "the peer of a request")
+    subscriber, second, other = "2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1"
+    with server(*common, "--rate", "1", "--burst", "10", listen="[::]:0") as one:
+        port = one.address.rsplit(":", 1)[1]
+        one.at(f"[{subscriber}]")
+        begun = time.monotonic()
+        answers = [one.ask("GET", "/healthz", source=source).status for _ in range(20) for source in (subscriber, second)]
+        most = 10 + 1 + time.monotonic() - begun
+        check(answers[:10] == [200] * 10 and answers.count(200) <= most and set(answers) == {200, 429},
+              f"two addresses of one subscriber: {answers}")
+        check([one.ask("GET", "/healthz", source=other).status for _ in range(10)] == [200] * 10, "another subscriber")
+        one.address = f"127.0.0.1:{port}"  # the same socket: these are ::ffff:127.0.0.1 and ::ffff:127.0.0.2
+        for source in ("127.0.0.1", "127.0.0.2"):
+            check([one.ask("GET", "/healthz", source=source).status for _ in range(10)] == [200] * 10, f"IPv4: {source}")
+        problem(one.ask("GET", "/", source="127.0.0.3"), 404, "not-found")  # others can connect: no page
+    with server(*common, "--connections-per-address", "4", "--rate", "0", listen="[::]:0") as one:
+        one.at(f"[{subscriber}]")
+
+        def served(source):
+            connection = one.socket(source)
+            with contextlib.suppress(OSError):
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                if connection.recv(4096).startswith(b"HTTP/1.1 200"):
+                    return connection
+            return None
+
+        held = [served(source) for source in (subscriber, second) * 2]
+        check(all(held), "connections below the limit")
+        # each thread may let one more in at the same moment, but these come one after another
+        check(not served(subscriber) and not served(second), "a fifth connection of one subscriber is served")
+        check(served(other), "another subscriber's connection is not served")
+        held.pop().close()
+        until = time.monotonic() + patience
+        while not (again := served(subscriber)) and time.monotonic() < until:
+            time.sleep(0.02)
+        check(again, "a connection that ended is still counted")
 
 
 def reload():
@@ -310,6 +310,38 @@ def stopping():
         check(one.stop(signal.SIGINT) == 0, "a stop that does not wait")
 
 
+def draining():
+    """What a load balancer needs: told to go elsewhere, and served until it does."""
+    with server(*common, "--drain", "300") as one:
+        session = one.session(f"?nonce={base64url(good_nonce)}")
+        one.process.send_signal(signal.SIGTERM)
+        one.wait_log(lambda line: line["event"] == "stopping")
+        problem(one.ask("GET", "/readyz"), 503, "not-ready")
+        check(one.ask("GET", "/healthz").status == 200, "not alive while draining")
+        answer = one.submit(session)  # over a new connection
+        check(answer.status == 200 and answer.getheader("Connection") == "close", f"evidence while draining: {answer.headers}")
+        one.process.send_signal(signal.SIGHUP)  # no second signal to stop
+        time.sleep(0.5)
+        check(one.ask("POST", new_session).status == 201, "SIGHUP ends the draining")
+        check(one.stop() == 0, "a second signal to stop")
+    with server(*common, "--drain", "1") as one:
+        begun = time.monotonic()
+        check(one.stop() == 0 and time.monotonic() - begun >= 1, "draining ends too soon")
+    with server(*common) as one:  # nor does it cut off an open request
+        open_one = one.socket()
+        open_one.sendall(body_of(100)[:-1])
+        until = time.monotonic() + patience
+        while one.metric("cvmin_requests_in_flight") < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        one.process.send_signal(signal.SIGTERM)
+        one.wait_log(lambda line: line["event"] == "stopping")
+        one.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        open_one.sendall(b"\0")
+        check(open_one.makefile("rb").readline().startswith(b"HTTP/1.1 201 "), "SIGHUP ends open requests")
+        check(one.process.wait(patience) == 0, "exit code after SIGHUP")
+
+
 def replicas():
     with server(*common, "--session-key", session_key) as one, \
          server(*common, "--session-key", new_key, "--session-key", session_key) as two, server(*common) as stranger:
@@ -341,7 +373,7 @@ def sockets():
     with server(*common) as one:
         refuses(4, "in use", *common, "--listen", one.address)
     with server(*common, listen="0.0.0.0:0") as one:
-        one.address = "127.0.0.1:" + one.address.rsplit(":", 1)[1]
+        one.at("127.0.0.1")
         check(any(line["event"] == "plain_http" for line in one.log()), "no warning that others can connect")
         problem(one.ask("GET", "/"), 404, "not-found")  # the page is for this machine
     # a service manager's socket and its notifications
@@ -390,20 +422,5 @@ def keys_and_usage():
     refuses(3, "v.pem", *common, "--reference", f"{work}/v.pem")
 
 
-with tempfile.TemporaryDirectory() as work:
-    with open(f"{data}/negative/evidence/good-evidence.cbor", "rb") as evidence:
-        good_evidence = evidence.read()
-    good_nonce = bytes([0x5a]) * 32
-    with open(f"{source}/policies/emulated.json") as shipped:
-        policy = {**json.load(shipped), "measurement": ["aa" * 48]}
-    policy_file = write(f"{work}/policy.json", policy)
-    session_key = write(f"{work}/session-key", os.urandom(32), 0o600)
-    new_key = write(f"{work}/new-key", os.urandom(64), 0o600)
-    subprocess.run([cvmin, "keygen", "--out", f"{work}/v.pem"], check=True, stdout=subprocess.DEVNULL)
-    common = ("--policy", policy_file, "--trust-emulated", f"{data}/negative/certificates/ark.der", "--signing-key",
-              f"{work}/v.pem")
-    for test in (answers_and_forms, limits, reload, references, stopping, replicas, sockets, keys_and_usage):
-        begun = time.monotonic()
-        test()
-        print(f"{test.__name__}: {time.monotonic() - begun:.1f} s")
-sys.exit(1 if failed else 0)
+new_key = write(f"{work}/new-key", os.urandom(64), 0o600)
+run(answers_and_forms, limits, malformed, bodies, ipv6, reload, references, stopping, draining, replicas, sockets, keys_and_usage)
