@@ -1,23 +1,9 @@
 #!/usr/bin/env bash
 # The agent in a real VM: evidence, a secret, what must be refused, hostile peers, and the end of the machine.
 # Needs CVMIN, CVMIN_SRC, CVMIN_BUILD, and an image (CVMIN_IMAGE, else out/image.json). Runs inside the toolchain root.
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}" "${CVMIN_BUILD:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-policy=$CVMIN_SRC/policies/emulated.json
-work=$(mktemp -d /tmp/cvmin-agent-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-relay=
-
-cleanup() {
-    [ -z "$relay" ] || kill "$relay" 2>/dev/null || true
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
+policy=$CVMIN_SRC/policies/emulated.json
 # fails NAME CHECK: the JSON verdict in NAME.out refuses, by CHECK
 fails() {
     python3 -c 'import json, sys
@@ -98,7 +84,6 @@ fails relay binding.exporter
     complain "the relay saw: $(cat "$work/relay.log")"
 kill "$relay"
 wait "$relay" 2>/dev/null || true
-relay=
 
 section "hostile peers"
 "$CVMIN_BUILD/tests/cvmin-test-hostile" --socket "$socket" || complain "the agent did not stand hostile peers"
@@ -139,5 +124,4 @@ for _ in $(seq 100); do
 done
 [ ! -e "/proc/$qemu" ] || complain "QEMU runs 5 s after the agent said that it stops"
 
-[ $failed = 0 ] || { echo "agent.sh: $failed complaints" >&2; exit 1; }
-echo "agent.sh: all held"
+all_held

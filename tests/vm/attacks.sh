@@ -2,38 +2,15 @@
 # A party that is hostile, and strangers: what they send in every state, in every place, in the middle of everything and in hundreds, while
 # honest parties bring their computation to its end. What the agent said to each of them is searched for what is not theirs.
 # Needs CVMIN, CVMIN_SRC, CVMIN_BUILD, and an image (CVMIN_IMAGE, else out/image.json).
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}" "${CVMIN_BUILD:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-attacks-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-helpers=()
-
-cleanup() {
-    for pid in "${helpers[@]}"; do kill "$pid" 2>/dev/null || true; done
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
 # shellcheck source=tests/vm/parties.sh
 . "$CVMIN_SRC/tests/vm/parties.sh"
 cd "$work"
 
-# alice brings data and gets the result, mallory brings data and gets nothing, carol brings the program; eve is nobody
-make_parties alice mallory carol eve
-marked_program program
-(echo "DATA-OF-ALICE-3b1e" && seq 100000) >alice.csv
-(echo "DATA-OF-MALLORY-77c0" && seq 100) >mallory.csv
-manifest() { # FILE ARGS...
-    "$CVMIN" manifest new --algorithm program@carol --dataset alice=alice.csv@alice --dataset mallory=mallory.csv@mallory \
-        --party alice=alice.pem.pub.pem --party mallory=mallory.pem.pub.pem --party carol=carol.pem.pub.pem --consumer alice \
-        --memory 64M --output-limit 1M --out "$@"
-}
-manifest m.json --id attacked
-manifest other.json --id other
+the_parties 100
+their_manifest m.json --id attacked
+their_manifest other.json --id other
 "$CVMIN" boot --image "$image" --name guest --manifest m.json --memory 160 --listen 127.0.0.1:0 --json >guest.json || exit 1
 address=$(field guest.json listens_on)
 qemu=$(field guest.json qemu.pid)
@@ -62,7 +39,6 @@ section "strangers in hundreds, from here on"
 "$CVMIN_BUILD/tests/cvmin-test-attacker" --connect "$address" --key eve.pem --received said.to.eve --manifest other.json --flood 25 \
     >flood.log 2>&1 &
 flood=$!
-helpers+=("$flood")
 as alice upload --dataset alice=alice.csv
 wants 0 "$last"
 as alice status
@@ -134,5 +110,4 @@ attack mallory stop=stopping
 for _ in $(seq 100); do alive "$qemu" || break; sleep 0.05; done
 ! alive "$qemu" || complain "a party cannot stop it"
 
-[ "$failed" = 0 ] || { echo "attacks.sh: $failed complaints" >&2; exit 1; }
-echo "attacks.sh: all held"
+all_held

@@ -1,20 +1,8 @@
 #!/usr/bin/env bash
 # A computation of several parties, end to end: what each brings, what is refused to whom, the result, its receipt; and that nothing is
 # left of a run that failed. Needs CVMIN, CVMIN_SRC, CVMIN_BUILD, and an image (CVMIN_IMAGE, else out/image.json).
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-computation-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-
-cleanup() {
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
 cd "$work"
 
 # rows that two lists share; with an argument it fails after it has written some output
@@ -151,5 +139,4 @@ as carol status --manifest fails.json # no consumer: what a program ends with ma
 says "state  failed: the program gave no result"
 ! grep -q "exit status" "$work/$last.out" || complain "who is no consumer is told: $(cat "$work/$last.out")"
 
-[ "$failed" = 0 ] || { echo "computation.sh: $failed complaints" >&2; exit 1; }
-echo "computation.sh: all held"
+all_held

@@ -1,23 +1,9 @@
 #!/usr/bin/env bash
 # What a real agent records, and how it is read: sessions, secrets, what was refused, and what follows while it is watched.
 # Needs CVMIN, CVMIN_SRC, CVMIN_BUILD, and an image (CVMIN_IMAGE, else out/image.json). Runs inside the toolchain root.
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}" "${CVMIN_BUILD:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-policy=$CVMIN_SRC/policies/emulated.json
-work=$(mktemp -d /tmp/cvmin-events-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-follower=
-
-cleanup() {
-    [ -z "$follower" ] || kill "$follower" 2>/dev/null || true
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
+policy=$CVMIN_SRC/policies/emulated.json
 # holds NAME EXPRESSION: of the JSON in NAME.out, as `log`
 holds() {
     python3 -c 'import json, sys
@@ -98,9 +84,7 @@ run stop stop guest
 wants 0 stop
 code=0
 wait "$follower" || code=$?
-follower=
 [ "$code" = 5 ] || complain "the follower ended with $code: $(cat "$work/follow.err")"
 run gone events guest "${trusted[@]}"
 wants 3 gone
-[ "$failed" = 0 ] || { echo "events.sh: $failed complaints" >&2; exit 1; }
-echo "events.sh: all held"
+all_held

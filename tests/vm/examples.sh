@@ -1,20 +1,10 @@
 #!/usr/bin/env bash
 # The examples, as people run them: every step of each run.sh must hold; results out of the CVM are those of the same program outside of
 # one; Ctrl-C leaves nothing. Needs CVMIN, CVMIN_SRC, CVMIN_BUILD, and an image (CVMIN_IMAGE, else out/image.json).
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}" "${CVMIN_BUILD:?}"
-work=$(mktemp -d /tmp/cvmin-examples-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state TMPDIR=$work/tmp
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" "$TMPDIR"
-vms=$XDG_RUNTIME_DIR/cvmin/vms
-
-cleanup() {
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
+export TMPDIR=$work/tmp
+mkdir "$TMPDIR"
 examples=$CVMIN_SRC/examples
 tidy() { # nothing of an example is left
     nothing_left "$1"
@@ -72,5 +62,4 @@ for args in "--nothing" "--keep" "--keep $work" "--image $work/none"; do
 done
 tidy "wrong use"
 
-[ "$failed" = 0 ] || { echo "examples.sh: $failed complaints" >&2; exit 1; }
-echo "examples.sh: all held"
+all_held

@@ -4,45 +4,24 @@
 # time, nothing is kept that was not sent by its party, and nothing of it lies anywhere on the host. A guest's memory is not looked at: under an emulated
 # launch it is plain for the host to read, which is what an emulation can be honest about and SEV-SNP is for.
 # Needs CVMIN, CVMIN_SRC, CVMIN_BUILD, and an image (CVMIN_IMAGE, else out/image.json).
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}" "${CVMIN_BUILD:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-hostile-host-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME" "$XDG_CACHE_HOME"
-helpers=()
-
-cleanup() {
-    for pid in "${helpers[@]}"; do kill "$pid" 2>/dev/null || true; done
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
+export XDG_CACHE_HOME=$work/cache
+mkdir -p "$XDG_CACHE_HOME"
 mkdir "$work/parties"
 cd "$work/parties" # theirs; all else below $work is the host's
 # shellcheck source=tests/vm/parties.sh
 . "$CVMIN_SRC/tests/vm/parties.sh"
 
-make_parties alice mallory carol eve
-marked_program program
-(echo "DATA-OF-ALICE-3b1e" && seq 100000) >alice.csv
-(echo "DATA-OF-MALLORY-77c0" && seq 100000) >mallory.csv
-manifest() { # FILE ARGS...
-    "$CVMIN" manifest new --algorithm program@carol --dataset alice=alice.csv@alice --dataset mallory=mallory.csv@mallory \
-        --party alice=alice.pem.pub.pem --party mallory=mallory.pem.pub.pem --party carol=carol.pem.pub.pem --consumer alice \
-        --memory 64M --output-limit 1M --out "$@" >/dev/null
-}
-manifest m.json --id agreed
-manifest other.json --id changed
+the_parties 100000
+their_manifest m.json --id agreed
+their_manifest other.json --id changed
 sed 's/"host_data": "skip"/"host_data": "'"$(printf '0%.0s' $(seq 64))"'"/' "$CVMIN_SRC/policies/emulated.json" >launched_for_none.json
 boot() { # ARGS...: the CVM `guest`, behind a relay that keeps what goes up in $work/kept
     "$CVMIN" boot --image "$image" --name guest --memory 160 --listen 127.0.0.1:0 --json "$@" >"$work/guest.json" || exit 1
     rm -f "$work/relay"
     python3 "$CVMIN_SRC/tests/tools/hostile_host.py" relay "$(field "$work/guest.json" listens_on)" "$work/kept" >"$work/relay" &
     relay=$!
-    helpers+=("$relay")
     for _ in $(seq 100); do [ -s "$work/relay" ] && break; sleep 0.05; done
     launched=(--image "$image" --vcpus "$(field "$work/guest.json" vcpus)" --vcpu-type "$(field "$work/guest.json" cpu_model)"
         --trust-emulated "$(field "$work/guest.json" emulated_ark)")
@@ -162,5 +141,4 @@ no_marks "on the host" "$work/state" "$work/run.copy" "$work/kept" "$work/upload
 grep -qaE "$marks" result/output/secret || complain "nothing can be found"
 unboot
 
-[ "$failed" = 0 ] || { echo "hostile_host.sh: $failed complaints" >&2; exit 1; }
-echo "hostile_host.sh: all held"
+all_held

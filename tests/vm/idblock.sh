@@ -2,15 +2,8 @@
 # A CVM launched under a signed ID block: its reports name the signer, and a relying party that pins the signer and a version
 # number accepts it and sends a secret. Every ID block that does not fit is refused, with the reason, and nothing is left.
 # Needs CVMIN, CVMIN_SRC, and an image (CVMIN_IMAGE, else out/image.json).
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-idblock-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-trap '"$CVMIN" stop --all >/dev/null 2>&1 || true; rm -rf -- "$work"' EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
 policy=$CVMIN_SRC/policies/emulated.json
 
 section "sign"
@@ -119,4 +112,4 @@ run plain boot --image "$image" --name plain
 run verify verify --vm plain "${root[@]}" --signer "$work/id.pub.pem" --minimum-svn 0 --json
 [ $code = 1 ] || complain "verify: exit $code instead of 1"
 [ "$(field "$work/verify.out" report.id_key_digest)" = "$(printf '0%.0s' {1..96})" ] || complain "an ID key out of nothing"
-[ $failed = 0 ]
+all_held

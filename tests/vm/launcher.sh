@@ -1,51 +1,32 @@
 #!/usr/bin/env bash
 # cvmin boot, list, describe, console and stop with real VMs: what they start, what they leave behind, how they fail.
 # Needs CVMIN, CVMIN_SRC, and an image (CVMIN_IMAGE, else out/image.json). Runs inside the toolchain root.
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-launcher-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-vms=$XDG_RUNTIME_DIR/cvmin/vms
-
-cleanup() {
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    for pid in $(vm_processes); do kill -9 "$pid" 2>/dev/null || true; done # of a launcher that left them behind
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
-# wants CODE TEXT NAME: of the last run
-wants() {
-    [ "$code" = "$1" ] || complain "$3: exit $code instead of $1: $(cat "$work/$3.err")"
-    grep -qF -- "$2" "$work/$3.err" || complain "$3: no \"$2\" in: $(cat "$work/$3.err")"
-}
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
 section "arguments and inputs that are refused before anything runs"
 run usage boot
-wants 2 "--image" usage
+wants 2 usage "--image"
 run missing boot --image "$work/none.json"
-wants 3 "$work/none.json" missing
+wants 3 missing "$work/none.json"
 echo '{' >"$work/broken.json"
 run broken boot --image "$work/broken.json"
-wants 3 "not well-formed" broken
+wants 3 broken "not well-formed"
 run model boot --image "$image" --cpu EPYC-Gena
-wants 2 "did you mean EPYC-Genoa" model
+wants 2 model "did you mean EPYC-Genoa"
 run vcpus boot --image "$image" --vcpus 0
-wants 2 "--vcpus" vcpus
+wants 2 vcpus "--vcpus"
 run policy boot --image "$image" --policy 0x10000
-wants 3 "bit 17" policy
+wants 3 policy "bit 17"
 run hostdata boot --image "$image" --host-data abcd
-wants 2 "32 bytes" hostdata
+wants 2 hostdata "32 bytes"
 run name boot --image "$image" --name Not/a/name
-wants 2 "no name for a CVM" name
+wants 2 name "no name for a CVM"
 run unknown stop no-such-vm
-wants 3 "no-such-vm" unknown
+wants 3 unknown "no-such-vm"
 run unknown describe no-such-vm
-wants 3 "no-such-vm" unknown
+wants 3 unknown "no-such-vm"
 run snp boot --image "$image" --platform snp
-if [ -e /dev/sev ]; then echo "(this host has /dev/sev)"; else wants 4 "/dev/sev" snp; fi
+if [ -e /dev/sev ]; then echo "(this host has /dev/sev)"; else wants 4 snp "/dev/sev"; fi
 nothing_left "refusals"
 
 section "a socket path that is too long"
@@ -53,7 +34,7 @@ long=$work/$(printf 'x%.0s' $(seq 80))
 mkdir -p "$long"
 code=0
 XDG_RUNTIME_DIR=$long "$CVMIN" boot --image "$image" --name long >"$work/long.out" 2>"$work/long.err" || code=$?
-wants 3 "a Unix socket allows 107" long
+wants 3 long "a Unix socket allows 107"
 grep -qF "$long" "$work/long.err" || complain "the path is not named: $(cat "$work/long.err")"
 [ ! -e "$long/cvmin/vms/long" ] || complain "a directory was made for a VM that cannot be"
 
@@ -63,11 +44,11 @@ printf '#!/bin/sh\necho "QEMU emulator version 7.2.19 (Debian 1:7.2)"\n' >"$work
 chmod +x "$work/old/qemu-system-x86_64"
 code=0
 PATH=$work/old:$PATH "$CVMIN" boot --image "$image" --platform emulated >"$work/old.out" 2>"$work/old.err" || code=$?
-wants 4 "QEMU 7.2.19 was found, but 10.0 or newer is needed" old
+wants 4 old "QEMU 7.2.19 was found, but 10.0 or newer is needed"
 printf '#!/bin/sh\necho "something else"\n' >"$work/old/qemu-system-x86_64"
 code=0
 PATH=$work/old:$PATH "$CVMIN" boot --image "$image" --platform emulated >"$work/old.out" 2>"$work/old.err" || code=$?
-wants 4 "something else" old
+wants 4 old "something else"
 nothing_left "old QEMU"
 
 section "dry run prints commands for both platforms and starts nothing"
@@ -124,7 +105,7 @@ run console console one
 [ "$code" = 0 ] || complain "console: exit $code"
 if grep -q "$(printf '\033')" "$work/console.out"; then complain "console: an escape character came through"; fi
 run again boot --image "$image" --name one
-wants 4 "a CVM named one is there already" again
+wants 4 again "a CVM named one is there already"
 
 section "commands that are started without standard streams have them all the same"
 "$CVMIN" console one --follow <&- >&- 2>&- &
@@ -149,7 +130,7 @@ for pid in $pids; do alive "$pid" && complain "pid $pid of one is alive after st
 [ ! -e "$vms/one" ] || complain "the directory of one is there after stop"
 alive "$(field "$work/two.json" qemu.pid)" || complain "stop of one ended the other"
 run stop stop one
-wants 3 "one" stop
+wants 3 stop "one"
 
 section "kill -9 of the supervisor leaves no QEMU; list cleans up"
 supervisor=$(field "$work/two.json" supervisor.pid)
@@ -224,7 +205,7 @@ for arguments in list "stop victim" "stop --all" "describe victim" "boot --image
     code=0
     # shellcheck disable=SC2086 # words
     XDG_RUNTIME_DIR=$work/planted "$CVMIN" $arguments >"$work/planted.out" 2>"$work/planted.err" || code=$?
-    wants 4 "$work/planted/cvmin/vms was refused: it is a symbolic link" planted
+    wants 4 planted "$work/planted/cvmin/vms was refused: it is a symbolic link"
 done
 [ -e "$work/elsewhere/victim/lock" ] || complain "what a symbolic link points to was removed"
 
@@ -259,9 +240,9 @@ started=$EPOCHSECONDS
 limit=$(python3 -c 'import json, sys
 print(max(12, int(2 * json.load(open(sys.argv[1]))["times"]["agent_answered"] / 1000) + 1))' "$work/one.json")
 run kernel boot --image "$image" --name kernel --kernel "$work/bzImage" --hash-page from-image --timeout "$limit"
-wants 5 "the agent did not answer within $limit s" kernel
-wants 5 "stage reached: started" kernel
-wants 5 "OVMF refuses them" kernel
+wants 5 kernel "the agent did not answer within $limit s"
+wants 5 kernel "stage reached: started"
+wants 5 kernel "OVMF refuses them"
 [ $((EPOCHSECONDS - started)) -lt $((limit + 8)) ] || complain "the deadline was not kept: $((EPOCHSECONDS - started)) s"
 nothing_left "changed kernel"
 
@@ -283,10 +264,9 @@ run all stop --all
 section "broken keys of the emulated AMD-SP are named, and not replaced"
 : >"$XDG_STATE_HOME/cvmin/emulated-sp/vcek.key"
 run keys boot --image "$image"
-wants 3 "vcek.key" keys
-wants 3 "remove that directory" keys
+wants 3 keys "vcek.key"
+wants 3 keys "remove that directory"
 [ ! -s "$XDG_STATE_HOME/cvmin/emulated-sp/vcek.key" ] || complain "the broken key was replaced"
 nothing_left "broken keys"
 
-[ $failed = 0 ] || { echo "launcher.sh: $failed complaints" >&2; exit 1; }
-echo "launcher.sh: all held"
+all_held

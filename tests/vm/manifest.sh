@@ -2,15 +2,8 @@
 # A CVM launched for a manifest: HOST_DATA of its reports is the manifest's digest, describe and list name it, and a relying
 # party that means this manifest, or another one, or finds a CVM that was launched for none, is told so by the check's name.
 # Needs CVMIN, CVMIN_SRC, and an image (CVMIN_IMAGE, else out/image.json).
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-manifest-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-trap '"$CVMIN" stop --all >/dev/null 2>&1 || true; rm -rf -- "$work"' EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
 mine=$CVMIN_SRC/tests/data/manifest/survey.json
 # the same with other limits: another digest
 sed 's/"processes": 4/"processes": 5/' "$mine" >"$work/other.json"
@@ -55,4 +48,4 @@ run stored verify "$work/evidence.cbor" --session "$work/evidence.cbor.session.j
 refused_by "snp.host_data claims.manifest" stored
 run conflict verify "$work/evidence.cbor" --session "$work/evidence.cbor.session.json" "${reference[@]}" --manifest "$mine"
 wants 2 conflict "another manifest than the one that the session names"
-[ $failed = 0 ]
+all_held

@@ -30,6 +30,19 @@ int main(int argc, char **argv) {
 C
     gcc -O1 -static -s "$1.c" -o "$1"
 }
+# the_parties LINES: alice brings data and gets the result, mallory brings data of so many lines and gets nothing, carol brings the program; eve is
+# nobody. their_manifest FILE ARGS...: of their computation
+the_parties() {
+    make_parties alice mallory carol eve
+    marked_program program
+    (echo "DATA-OF-ALICE-3b1e" && seq 100000) >alice.csv
+    (echo "DATA-OF-MALLORY-77c0" && seq "$1") >mallory.csv
+}
+their_manifest() {
+    "$CVMIN" manifest new --algorithm program@carol --dataset alice=alice.csv@alice --dataset mallory=mallory.csv@mallory \
+        --party alice=alice.pem.pub.pem --party mallory=mallory.pem.pub.pem --party carol=carol.pem.pub.pem --consumer alice \
+        --memory 64M --output-limit 1M --out "$@" >/dev/null
+}
 # as PARTY COMMAND ARGS...: of the computation that was agreed; what came of it in $code and under the name $last
 as() {
     local party=$1 subcommand=$2

@@ -1,23 +1,8 @@
 #!/usr/bin/env bash
 # A CVM's agent over TCP: boot --listen, cvmin relay, --connect; parties in network namespaces of their own, which reach nothing but
 # their relay. Needs CVMIN, CVMIN_SRC, and an image (CVMIN_IMAGE, else out/image.json). Runs inside the toolchain root, as its root.
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-relay-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-vms=$XDG_RUNTIME_DIR/cvmin/vms
-helpers=()
-
-cleanup() {
-    for pid in "${helpers[@]}"; do kill "$pid" 2>/dev/null || true; done
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
 
 section "boot --listen"
 run bad boot --image "$image" --name bad --listen 127.0.0.1
@@ -91,7 +76,6 @@ os.execv(sys.argv[2], sys.argv[2:])
 PYTHON
 for party in alice bob; do
     unshare --net sleep 600 &
-    helpers+=($!)
     namespace=/proc/$!/ns/net
     for _ in $(seq 100); do
         [ "$(readlink "$namespace")" != "$(readlink /proc/self/ns/net)" ] && break
@@ -99,7 +83,6 @@ for party in alice bob; do
     done
     nsenter --net="$namespace" python3 "$work/listen.py" /proc/$$/ns/net "$CVMIN" relay --inherited \
         --vsock-socket "$(field "$work/guest.json" vsock_socket)" >"$work/$party.relay" 2>&1 &
-    helpers+=($!)
     for _ in $(seq 100); do [ -s "$work/$party.relay" ] && break; sleep 0.05; done
     grep -qx 127.0.0.1:7000 "$work/$party.relay" || complain "$party's relay: $(cat "$work/$party.relay")"
     nsenter --net="$namespace" "$CVMIN" verify --connect 127.0.0.1:7000 "${trusted[@]}" "${launch[@]}" >"$work/$party.out" 2>&1 ||
@@ -112,7 +95,6 @@ done
 section "cvmin relay by name ends with its CVM, boot's with its own"
 "$CVMIN" relay guest --listen 127.0.0.1:0 --json >"$work/named.json" &
 named=$!
-helpers+=("$named")
 for _ in $(seq 100); do [ -s "$work/named.json" ] && break; sleep 0.05; done
 run named verify --connect "$(field "$work/named.json" listens_on)" "${trusted[@]}" "${launch[@]}"
 wants 0 named
@@ -125,5 +107,4 @@ run gone verify --connect "$address" "${trusted[@]}" "${launch[@]}"
 wants 5 gone
 nothing_left "stop"
 
-[ "$failed" = 0 ] || { echo "relay.sh: $failed complaints" >&2; exit 1; }
-echo "relay.sh: all held"
+all_held

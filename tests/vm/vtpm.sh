@@ -2,28 +2,9 @@
 # cvmin boot --vtpm with real VMs, and with programs in place of swtpm's that fail, hang or are something else: what the guest
 # sees, who vouches for whose TPM, and that nothing is left behind.
 # Needs CVMIN, CVMIN_SRC, and an image (CVMIN_IMAGE, else out/image.json). Runs inside the toolchain root.
-set -euo pipefail
-: "${CVMIN:?}" "${CVMIN_SRC:?}"
-image=${CVMIN_IMAGE:-$CVMIN_SRC/out/image.json}
-work=$(mktemp -d /tmp/cvmin-vtpm-XXXXXX)
-export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CVMIN_QUIET=1
-mkdir -p "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
-vms=$XDG_RUNTIME_DIR/cvmin/vms
-root=$XDG_STATE_HOME/cvmin/vtpm-ca/ek-root.der
-
-cleanup() {
-    "$CVMIN" stop --all >/dev/null 2>&1 || true
-    for pid in $(vm_processes); do kill -9 "$pid" 2>/dev/null || true; done # of a launcher that left them behind
-    rm -rf -- "$work"
-}
-trap cleanup EXIT
 # shellcheck source=tests/vm/lib.sh
-. "$CVMIN_SRC/tests/vm/lib.sh"
-# wants CODE TEXT NAME: of the last run
-wants() {
-    [ "$code" = "$1" ] || complain "$3: exit $code instead of $1: $(cat "$work/$3.err")"
-    grep -qF -- "$2" "$work/$3.err" || complain "$3: no \"$2\" in: $(cat "$work/$3.err")"
-}
+. "${CVMIN_SRC:?}/tests/vm/lib.sh"
+root=$XDG_STATE_HOME/cvmin/vtpm-ca/ek-root.der
 boot_vtpm() { # NAME OPTIONS...: run NAME, with --vtpm, on the emulated platform
     local name=$1
     shift
@@ -74,16 +55,16 @@ section "without swtpm, and without its tools"
 mkdir -p "$work/none"
 code=0
 PATH=$work/none "$CVMIN" boot --image "$image" --vtpm >"$work/none.out" 2>"$work/none.err" || code=$?
-wants 4 "swtpm is not in PATH, and --vtpm needs it (Debian's package swtpm)" none
+wants 4 none "swtpm is not in PATH, and --vtpm needs it (Debian's package swtpm)"
 ln -s "$(command -v swtpm)" "$work/none/swtpm"
 code=0
 PATH=$work/none "$CVMIN" boot --image "$image" --vtpm >"$work/none.out" 2>"$work/none.err" || code=$?
-wants 4 "swtpm_setup is not in PATH, and --vtpm needs it (Debian's package swtpm-tools)" none
+wants 4 none "swtpm_setup is not in PATH, and --vtpm needs it (Debian's package swtpm-tools)"
 nothing_left "no swtpm"
 
 section "paths that swtpm cannot be given"
 boot_vtpm comma --vtpm-state "$work/a,mode=0777"
-wants 3 "swtpm cannot be given a path with a comma" comma
+wants 3 comma "swtpm cannot be given a path with a comma"
 [ ! -e "$work/a,mode=0777" ] || complain "a directory was made for a vTPM that cannot be"
 nothing_left "comma"
 
@@ -94,8 +75,8 @@ echo "no entropy today" >&2
 exit 7
 END
 with_fakes failing
-wants 4 "swtpm_setup ended with status 7; it said:" failing
-wants 4 "no entropy today" failing
+wants 4 failing "swtpm_setup ended with status 7; it said:"
+wants 4 failing "no entropy today"
 nothing_left "failing swtpm_setup"
 
 section "a manufacture that hangs: deadline, Ctrl-C, a boot that is killed, a supervisor that is killed"
@@ -121,9 +102,9 @@ orphans_gone() {
 unset CVMIN_QUIET
 with_fakes hanging --timeout 3
 export CVMIN_QUIET=1
-wants 5 "stage reached: starting the vTPM" hanging
-wants 5 "manufacturing the vTPM: keys and EK certificates" hanging
-wants 5 "making primes" hanging
+wants 5 hanging "stage reached: starting the vTPM"
+wants 5 hanging "manufacturing the vTPM: keys and EK certificates"
+wants 5 hanging "making primes"
 nothing_left "hanging swtpm_setup"
 orphans_gone deadline
 for signal in INT KILL; do
@@ -147,28 +128,28 @@ section "a swtpm that dies, listens elsewhere, is something else, or hangs"
 good_setup
 fake swtpm <<<$'#!/bin/sh\necho "libtpms is broken" >&2\nexit 3'
 with_fakes dying
-wants 4 "swtpm ended with status 3; it said:" dying
-wants 4 "libtpms is broken" dying
+wants 4 dying "swtpm ended with status 3; it said:"
+wants 4 dying "libtpms is broken"
 nothing_left "dying swtpm"
 fake swtpm <<<$'#!/bin/sh\nexec sleep 300'
 with_fakes elsewhere
-wants 5 "swtpm made no control socket within 10 s" elsewhere
+wants 5 elsewhere "swtpm made no control socket within 10 s"
 nothing_left "swtpm without a socket"
 listening_fake <<<'connection.send(b"HTTP/1.1 400 Bad Request")'
 with_fakes rubbish
-wants 4 "swtpm: swtpm's control socket" rubbish
+wants 4 rubbish "swtpm: swtpm's control socket"
 nothing_left "something else than swtpm"
 listening_fake <<<'sys.exit(9)'
 with_fakes hangup
-wants 4 "swtpm ended with status 9" hangup
+wants 4 hangup "swtpm ended with status 9"
 nothing_left "swtpm that hangs up"
 listening_fake <<<''
 with_fakes mute
-wants 5 "swtpm: swtpm's control socket" mute
+wants 5 mute "swtpm: swtpm's control socket"
 nothing_left "mute swtpm"
 listening_fake <<<"$answers_well"$'\nconnection, _ = listener.accept()'
 with_fakes qemu-waits --timeout 4
-wants 5 "stage reached: vtpm_ready" qemu-waits
+wants 5 qemu-waits "stage reached: vtpm_ready"
 nothing_left "swtpm that answers us and not QEMU"
 rm -rf "$work/fake"
 
@@ -267,7 +248,7 @@ boot_vtpm kept --vtpm-state "$kept" --json
 cmp -s "$kept/ek-root.der" "$root" || complain "a kept TPM has its certificate of another CA"
 cp "$kept/ek-rsa2048.crt" "$work/before.crt"
 boot_vtpm thief --vtpm-state "$kept"
-wants 4 "$kept: another CVM uses this vTPM" thief
+wants 4 thief "$kept: another CVM uses this vTPM"
 run stop stop kept
 nothing_left "stop of a VM with a kept TPM" "$(field "$work/kept.out" vtpm.pid)"
 [ -s "$kept/state/tpm2-00.permall" ] || complain "the kept state is gone"
@@ -281,22 +262,21 @@ cmp -s "$kept/state/tpm2-00.permall" "$work/permall" && complain "the kept TPM d
 mkdir -m 700 "$work/not-ours"
 touch "$work/not-ours/precious"
 boot_vtpm other --vtpm-state "$work/not-ours"
-wants 3 "it is not empty, and not a vTPM of ours" other
+wants 3 other "it is not empty, and not a vTPM of ours"
 [ -e "$work/not-ours/precious" ] || complain "something else's file is gone"
 nothing_left "kept"
 
 section "a CA that others can read, or that is broken, is named and not replaced"
 chmod 755 "$XDG_STATE_HOME/cvmin/vtpm-ca"
 boot_vtpm readable
-wants 3 "directory (owner or mode)" readable
+wants 3 readable "directory (owner or mode)"
 chmod 700 "$XDG_STATE_HOME/cvmin/vtpm-ca"
 : >"$XDG_STATE_HOME/cvmin/vtpm-ca/ek-root.key"
 boot_vtpm broken
-wants 3 "ek-root.key" broken
-wants 3 "remove that directory" broken
+wants 3 broken "ek-root.key"
+wants 3 broken "remove that directory"
 [ ! -s "$XDG_STATE_HOME/cvmin/vtpm-ca/ek-root.key" ] || complain "the broken key was replaced"
 nothing_left "broken CA"
 [ -z "$(find /tmp -maxdepth 1 -name 'swtpm_setup.certs.*' -newer "$work/none.err" 2>/dev/null)" ] || complain "swtpm_setup left its files in /tmp"
 
-[ $failed = 0 ] || { echo "vtpm.sh: $failed complaints" >&2; exit 1; }
-echo "vtpm.sh: all held"
+all_held
