@@ -12,7 +12,7 @@ namespace cvmin {
 namespace {
 
 constexpr const char *command = "passport";
-constexpr unsigned default_timeout_s = 60; // the agent's share of 30 s, and as much for the verifier
+constexpr unsigned default_timeout_s = 30; // under emulation a handshake may queue behind 63 others
 
 // A passport is renewed when this part of its life is over: what is left is for a verifier that is down.
 constexpr int renew_after_thirds = 2;
@@ -36,7 +36,8 @@ void describe(CLI::App &app, Args &args) { // what all of them have
     app.add_option("--policy", args.policy, "the policy (JSON) that the verifier must have appraised by");
     app.add_option("--trust-emulated", args.emulated_ark,
                    "ARK of an emulated AMD-SP to trust (certificate file); for tests");
-    app.add_option("--timeout", args.timeout_s, "seconds for the whole exchange")
+    app.add_option("--timeout", args.timeout_s,
+                   "seconds for what the agent is asked; a verifier has its own 90 for each answer")
         ->capture_default_str()
         ->check(CLI::Range(1u, 3600u));
     app.add_flag("--json", args.json, "print JSON (schema 1)");
@@ -62,14 +63,10 @@ struct Obtaining { // what stays the same from one renewal to the next
 // One result, checked and kept by the agent.
 Explained<RemoteVerdict> obtain_once(const Obtaining &what) {
     CVMIN_TRY(wanted, expectations(what.args)); // read again: a trusted key may have been exchanged
-    const Deadline deadline = deadline_of(what.args);
-    auto session = open_session(what.vm, deadline);
-    if (!session)
-        return explain(session.error(), what.vm.name);
-    CVMIN_TRY(verdict, judge_by_verifier(what.verifier, NonceFrom::service, std::move(wanted), what.pcrs,
-                                         std::move(*session), deadline));
+    CVMIN_TRY(verdict, judge_by_verifier(what.verifier, NonceFrom::service, std::move(wanted), what.pcrs, what.vm,
+                                         what.args.timeout_s));
     if (verdict.accepted() && verdict.appraisal.accepted)
-        CVMIN_CHECK(put_passport(verdict.live.session, as_bytes(verdict.token), deadline));
+        CVMIN_CHECK(put_passport(verdict.live.session, as_bytes(verdict.token), deadline_of(what.args)));
     return verdict;
 }
 
@@ -96,19 +93,23 @@ int reject(const Args &args, const RemoteVerdict &verdict) {
                         args.target.name() + ": the verifier's result was rejected; the agent was given nothing");
 }
 
-// Until a signal, or a result that is rejected. What passes (nobody answers) is tried again until it does.
-int keep_renewed(const Obtaining &what, const RemoteVerdict &first, Pacing &pacing) {
-    std::time_t issued = first.appraisal.result->issued, expires = *first.appraisal.result->expires;
-    std::chrono::seconds wait = std::max<std::chrono::seconds>(
-        std::chrono::seconds{(expires - issued) * renew_after_thirds / 3}, shortest_renewal);
-    unsigned failures = 0;
-    while (pacing.wait(wait)) {
-        auto verdict = obtain_once(what);
+std::chrono::seconds until_renewal(const AttestationResult &result) {
+    const std::time_t lifetime = result.expires.value_or(result.issued) - result.issued;
+    return std::max<std::chrono::seconds>(std::chrono::seconds{lifetime * renew_after_thirds / 3}, shortest_renewal);
+}
+
+// Until a result is rejected. What passes (nobody answers) is tried again until it does.
+int keep_renewed(const Obtaining &what, AttestationResult kept, Pacing &pacing) {
+    std::chrono::seconds wait = until_renewal(kept);
+    for (unsigned failures = 0;;) {
+        pacing.wait(wait);
+        const auto verdict = obtain_once(what);
         if (!verdict && exit_code(verdict.error().code) != Exit::peer)
             return report_error(command, verdict.error());
         if (!verdict) {
             wait =
                 std::min(std::chrono::ceil<std::chrono::seconds>(backoff(failures++, pacing.random())), longest_retry);
+            const std::time_t expires = kept.expires.value_or(kept.issued);
             note(verdict.error().text + "; the passport " +
                  (std::time(nullptr) < expires ? "is good until " : "EXPIRED at ") + format_time(expires) +
                  "; again in " + std::to_string(wait.count()) + " s");
@@ -116,14 +117,11 @@ int keep_renewed(const Obtaining &what, const RemoteVerdict &first, Pacing &paci
         }
         if (!verdict->accepted())
             return reject(what.args, *verdict);
-        failures = 0;
         print_obtained(what.args, *verdict);
-        issued = verdict->appraisal.result->issued;
-        expires = verdict->appraisal.result->expires.value_or(issued);
-        wait = std::max<std::chrono::seconds>(std::chrono::seconds{(expires - issued) * renew_after_thirds / 3},
-                                              shortest_renewal);
+        failures = 0;
+        kept = *verdict->appraisal.result;
+        wait = until_renewal(kept);
     }
-    return Exit::ok;
 }
 
 int obtain(const Args &args) {
@@ -144,7 +142,6 @@ int obtain(const Args &args) {
     VerifierAccess access{args.verifier, std::move(*address)};
     const Obtaining what{.args = args, .vm = *vm, .pcrs = *pcrs, .verifier = access.client};
     const auto first = obtain_once(what);
-    access.signals.end_by_it();
     if (!first)
         return report_error(command, first.error());
     if (!first->accepted())
@@ -154,7 +151,7 @@ int obtain(const Args &args) {
         return Exit::ok;
     if (!first->appraisal.result->expires)
         return report_error(command, Exit::usage, "--renew: this verifier's results have no end");
-    return keep_renewed(what, *first, access.pacing);
+    return keep_renewed(what, *first->appraisal.result, access.pacing);
 }
 
 // ---- put, show ----------------------------------------------------------------------------------------------------
@@ -272,7 +269,7 @@ int cmd_passport(int argc, char **argv) {
     describe(*get, args);
     add_verifier_options(*get, args.verifier);
     add_pcr_option(*get, args.tpm);
-    get->add_flag("--renew", args.renew, "go on, with a new one when two thirds of its life are over, until Ctrl-C");
+    get->add_flag("--renew", args.renew, "go on, with a new one when two thirds of its life are over");
     get->footer("Examples:\n"
                 "  cvmin passport obtain vm1 --verifier https://verifier.example --trust-verifier verifier.pub.pem \\\n"
                 "      --policy policies/genoa.json\n"

@@ -391,13 +391,8 @@ int verify_remotely(const Args &args) {
     if (!vm)
         return report_error(command, vm.error());
     VerifierAccess access{args.verifier, std::move(*address)};
-    const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds{args.timeout_s};
-    auto session = open_session(*vm, deadline);
-    if (!session)
-        return report_error(command, session.error(), args.target.name());
     const auto verdict =
-        judge_by_verifier(access.client, NonceFrom::us, std::move(*wanted), *pcrs, std::move(*session), deadline);
-    access.signals.end_by_it();
+        judge_by_verifier(access.client, NonceFrom::us, std::move(*wanted), *pcrs, *vm, args.timeout_s);
     if (!verdict)
         return report_error(command, verdict.error());
     if (args.output.json)

@@ -3,6 +3,8 @@
 #include "host-tools/cli.hpp"
 #include "host-tools/verifier/presented.hpp"
 
+#include <thread>
+
 namespace cvmin {
 
 void add_verifier_options(CLI::App &app, VerifierArgs &args) {
@@ -12,9 +14,14 @@ void add_verifier_options(CLI::App &app, VerifierArgs &args) {
                    "authorities to verify its certificate with (PEM); default: the system's");
 }
 
+bool PlainPacing::wait(std::chrono::milliseconds time) {
+    std::this_thread::sleep_for(time);
+    return true;
+}
+
 VerifierAccess::VerifierAccess(const VerifierArgs &args, std::string address)
-    : http_(args.ca_file, [this] { return signals.arrived(); }),
-      client(http_, pacing, std::move(address), [](std::string_view text) { note(text); }) {}
+    : http(args.ca_file, [] { return false; }),
+      client(http, pacing, std::move(address), [](std::string_view text) { note(text); }) {}
 
 Explained<std::optional<PcrSelection>> quote_for(const TpmArgs &args, const std::string &policy) {
     if (policy.empty())
@@ -49,11 +56,12 @@ static Explained<ChallengeSession> open_at(VerifierClient &verifier, NonceFrom f
 }
 
 Explained<RemoteVerdict> judge_by_verifier(VerifierClient &verifier, NonceFrom nonce, ResultExpectations wanted,
-                                           std::optional<PcrSelection> pcrs, Session session, Deadline deadline) {
+                                           std::optional<PcrSelection> pcrs, const VmInfo &vm, unsigned timeout_s) {
     CVMIN_TRY(challenge, open_at(verifier, nonce));
-    auto live = attest_live(std::move(session), deadline, {.nonce = challenge.nonce, .pcrs = pcrs});
+    auto live = attest_live(vm, std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s},
+                            {.nonce = challenge.nonce, .pcrs = pcrs});
     if (!live)
-        return explain(live.error(), "the agent");
+        return explain(live.error(), vm.name);
     CVMIN_TRY(token, verifier.submit(challenge, live->evidence, media::cmw_cbor));
     wanted.nonce = live->nonce;
     wanted.peer_key = live->key;

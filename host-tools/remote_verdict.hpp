@@ -4,8 +4,9 @@
 #pragma once
 
 #include "host-tools/passport.hpp"
-#include "host-tools/signals.hpp"
 #include "host-tools/verifier_client/verifier_client.hpp"
+
+#include <random>
 
 namespace cvmin {
 
@@ -15,22 +16,26 @@ struct VerifierArgs {
 };
 void add_verifier_options(CLI::App &app, VerifierArgs &args); // --verifier, --ca-file
 
-// A service to be asked, until Ctrl-C.
-class VerifierAccess {
+// Waits that a signal ends together with the process: nothing is half done anywhere while a service is asked.
+class PlainPacing final : public Pacing {
   public:
+    std::chrono::steady_clock::time_point now() override { return std::chrono::steady_clock::now(); }
+    bool wait(std::chrono::milliseconds time) override;
+    double random() override { return std::uniform_real_distribution<double>{0, 1}(source_); }
+
+  private:
+    std::random_device source_; // once a second at most
+};
+
+struct VerifierAccess { // a service to be asked
     // `address` is parse_service_address()'s.
     VerifierAccess(const VerifierArgs &args, std::string address);
     VerifierAccess(const VerifierAccess &) = delete;
     VerifierAccess &operator=(const VerifierAccess &) = delete;
     ~VerifierAccess() = default;
 
-    Signals signals;
-    RealPacing pacing{signals};
-
-  private:
-    CurlClient http_;
-
-  public:
+    PlainPacing pacing;
+    CurlClient http;
     VerifierClient client;
 };
 
@@ -52,9 +57,11 @@ struct RemoteVerdict {
     bool accepted() const { return holds(appraisal, binding); }
 };
 
-// Over `session`. `wanted` is completed by nonce and key. The errors of VerifierClient and attest_live().
+// Evidence of this CVM's agent, over a connection that is made once the verifier has given its nonce, or taken ours.
+// `wanted` is completed by nonce and key. `timeout_s` is the agent's; the verifier has verifier_timeout for each of its
+// answers. The errors of VerifierClient, open_session() and attest_live().
 Explained<RemoteVerdict> judge_by_verifier(VerifierClient &verifier, NonceFrom nonce, ResultExpectations wanted,
-                                           std::optional<PcrSelection> pcrs, Session session, Deadline deadline);
+                                           std::optional<PcrSelection> pcrs, const VmInfo &vm, unsigned timeout_s);
 
 // That this evidence can be read, is bound to its claims, and these to nonce, connection and key: the rows of
 // appraise() that need no reference value. Whether the report is genuine is the verifier's to say.

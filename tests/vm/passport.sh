@@ -224,7 +224,7 @@ wants 0 show
 kill -TERM "$renewing"
 code=0
 wait "$renewing" || code=$?
-[ "$code" = 0 ] || complain "renewal: exit $code after SIGTERM"
+[ "$code" = 143 ] || complain "renewal: exit $code after SIGTERM"
 [ "$(python3 -c 'import json
 print(len({json.loads(line)["result"]["issued"] for line in open("renew.out")}))')" -ge 3 ] || complain "renewal: $(cat renew.out)"
 
