@@ -4,7 +4,6 @@
 #include "host-tools/measure/measure.hpp"
 
 #include <cerrno>
-#include <cstring>
 #include <thread>
 
 #include <sys/random.h>
@@ -164,18 +163,13 @@ Result<std::vector<BootFiles>> image_boot_files(const std::filesystem::path &ima
     return boot_files(files.kernel, files.initrd, manifest.command_line);
 }
 
-std::expected<Policy, PolicyFileError> read_policy_file(const std::filesystem::path &path) {
+Explained<Policy> read_policy_file(const std::filesystem::path &path) {
     const auto text = read_file(path, max_json_size);
-    if (!text) {
-        std::string reason = path.string() + ": " + to_string(text.error());
-        if (text.error().code == Errc::system || text.error().code == Errc::missing)
-            reason += std::string{": "} + std::strerror(static_cast<int>(text.error().detail));
-        return std::unexpected(PolicyFileError{std::move(reason), exit_code(text.error().code)});
-    }
+    if (!text)
+        return explain(text.error(), path.string());
     auto policy = parse_policy(*text);
     if (!policy)
-        return std::unexpected(
-            PolicyFileError{path.string() + ": " + to_string(policy.error()), exit_code(policy.error().error.code)});
+        return explain(policy.error().error.code, path.string() + ": " + to_string(policy.error()));
     return std::move(*policy);
 }
 

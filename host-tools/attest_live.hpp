@@ -4,6 +4,7 @@
 
 #include "common/launch.hpp"
 #include "host-tools/appraise/appraise.hpp"
+#include "host-tools/base/explained.hpp"
 #include "host-tools/session/session.hpp"
 #include "host-tools/tpm/live.hpp"
 #include "qemu/vm.hpp"
@@ -72,12 +73,8 @@ Result<PredictedMeasurement> predict_measurement(const std::filesystem::path &im
 // load_image_manifest, load_image_files and boot_files.
 Result<std::vector<BootFiles>> image_boot_files(const std::filesystem::path &image_json);
 
-// A policy file. The text of an error names file and member; `exit_code` is cvmin's.
-struct PolicyFileError {
-    std::string text;
-    int exit_code;
-};
-std::expected<Policy, PolicyFileError> read_policy_file(const std::filesystem::path &path);
+// A policy file. The text of an error names file and member. The errors of read_file and parse_policy.
+Explained<Policy> read_policy_file(const std::filesystem::path &path);
 
 // The certificate of an emulated ARK, DER or PEM, as DER. malformed, and the errors of read_file.
 Result<Bytes> read_emulated_ark(const std::filesystem::path &path);

@@ -51,20 +51,29 @@ Explained<ResultExpectations> expectations(const Args &args) {
     return read_result_expectations(args.result, args.policy, args.emulated_ark);
 }
 
+Explained<Session> open_agent(const Args &args, Deadline deadline) {
+    const auto vm = find_target(args.target);
+    if (!vm)
+        return std::unexpected(vm.error());
+    auto session = open_session(*vm, deadline);
+    if (!session)
+        return explain(session.error(), args.target.name());
+    return std::move(*session);
+}
+
 // ---- obtain -------------------------------------------------------------------------------------------------------
 
 struct Obtaining { // what stays the same from one renewal to the next
     const Args &args;
-    VmInfo vm;
-    std::optional<PcrSelection> pcrs;
+    const RemoteQuestion &asked;
     VerifierClient &verifier;
 };
 
 // One result, checked and kept by the agent.
 Explained<RemoteVerdict> obtain_once(const Obtaining &what) {
     CVMIN_TRY(wanted, expectations(what.args)); // read again: a trusted key may have been exchanged
-    CVMIN_TRY(verdict, judge_by_verifier(what.verifier, NonceFrom::service, std::move(wanted), what.pcrs, what.vm,
-                                         what.args.timeout_s));
+    CVMIN_TRY(verdict,
+              judge_by_verifier(what.verifier, NonceFrom::service, std::move(wanted), what.asked, what.args.timeout_s));
     if (verdict.accepted() && verdict.appraisal.accepted)
         CVMIN_CHECK(put_passport(verdict.live.session, as_bytes(verdict.token), deadline_of(what.args)));
     return verdict;
@@ -127,20 +136,13 @@ int keep_renewed(const Obtaining &what, AttestationResult kept, Pacing &pacing) 
 int obtain(const Args &args) {
     if (!args.verifier.url)
         return report_error(command, Exit::usage, "--verifier URL is required");
-    auto address = parse_service_address(*args.verifier.url);
-    if (!address)
-        return report_error(command, Exit::usage, "--verifier: " + address.error().text);
     if (const auto wanted = expectations(args); !wanted) // before anybody is asked for anything
         return report_error(command, wanted.error());
-    const auto pcrs = quote_for(args.tpm, args.policy);
-    if (!pcrs)
-        return report_error(command, pcrs.error());
-    const auto vm = find_target(args.target);
-    if (!vm)
-        return report_error(command, vm.error());
-
-    VerifierAccess access{args.verifier, std::move(*address)};
-    const Obtaining what{.args = args, .vm = *vm, .pcrs = *pcrs, .verifier = access.client};
+    const auto asked = read_question(args.verifier, args.tpm, args.policy, args.target);
+    if (!asked)
+        return report_error(command, asked.error());
+    VerifierAccess access{args.verifier, asked->address};
+    const Obtaining what{.args = args, .asked = *asked, .verifier = access.client};
     const auto first = obtain_once(what);
     if (!first)
         return report_error(command, first.error());
@@ -164,15 +166,10 @@ struct Kept {
 // A connection, and what a passport is held against over it.
 Explained<Kept> connect(const Args &args, Deadline deadline) {
     CVMIN_TRY(wanted, expectations(args));
-    const auto vm = find_target(args.target);
-    if (!vm)
-        return std::unexpected(vm.error());
-    auto session = open_session(*vm, deadline);
-    if (!session)
-        return explain(session.error(), args.target.name());
+    CVMIN_TRY(session, open_agent(args, deadline));
     wanted.nonce = NonceOfService{};
-    wanted.peer_key = session->peer_key();
-    return Kept{.session = std::move(*session), .wanted = std::move(wanted)};
+    wanted.peer_key = session.peer_key();
+    return Kept{.session = std::move(session), .wanted = std::move(wanted)};
 }
 
 int print_verdict(const Args &args, const ResultAppraisal &appraisal, std::time_t now) {
@@ -194,12 +191,9 @@ int put(const Args &args) {
     const Deadline deadline = deadline_of(args);
     std::optional<Session> session;
     if (args.unverified) {
-        const auto vm = find_target(args.target);
-        if (!vm)
-            return report_error(command, vm.error());
-        auto opened = open_session(*vm, deadline);
+        auto opened = open_agent(args, deadline);
         if (!opened)
-            return report_error(command, opened.error(), args.target.name());
+            return report_error(command, opened.error());
         session = std::move(*opened);
     } else {
         auto kept = connect(args, deadline);
@@ -235,12 +229,9 @@ int show(const Args &args) {
     if (args.raw) {
         if (args.result.given() || !args.policy.empty() || args.json)
             return report_error(command, Exit::usage, "--raw prints the result as it is kept, and checks nothing");
-        const auto vm = find_target(args.target);
-        if (!vm)
-            return report_error(command, vm.error());
-        auto session = open_session(*vm, deadline);
+        auto session = open_agent(args, deadline);
         if (!session)
-            return report_error(command, session.error(), args.target.name());
+            return report_error(command, session.error());
         const auto token = get_passport(*session, deadline);
         if (!token)
             return report_error(command, token.error());

@@ -378,21 +378,14 @@ Explained<void> add_references(const Args &args, const Policy &policy, Input &in
 
 // The verdict of a service, and of what only we can see.
 int verify_remotely(const Args &args) {
-    auto address = parse_service_address(*args.verifier.url);
-    if (!address)
-        return report_error(command, Exit::usage, "--verifier: " + address.error().text);
     auto wanted = read_result_expectations(args.result, args.policy, args.emulated_ark);
     if (!wanted)
         return report_error(command, wanted.error());
-    const auto pcrs = quote_for(args.tpm, args.policy);
-    if (!pcrs)
-        return report_error(command, pcrs.error());
-    const auto vm = find_target(args.target);
-    if (!vm)
-        return report_error(command, vm.error());
-    VerifierAccess access{args.verifier, std::move(*address)};
-    const auto verdict =
-        judge_by_verifier(access.client, NonceFrom::us, std::move(*wanted), *pcrs, *vm, args.timeout_s);
+    const auto asked = read_question(args.verifier, args.tpm, args.policy, args.target);
+    if (!asked)
+        return report_error(command, asked.error());
+    VerifierAccess access{args.verifier, asked->address};
+    const auto verdict = judge_by_verifier(access.client, NonceFrom::us, std::move(*wanted), *asked, args.timeout_s);
     if (!verdict)
         return report_error(command, verdict.error());
     if (args.output.json)
@@ -422,7 +415,7 @@ int cmd_verify(int argc, char **argv) {
 
     auto policy = read_policy_file(args.policy);
     if (!policy)
-        return report_error(command, static_cast<Exit>(policy.error().exit_code), policy.error().text);
+        return report_error(command, policy.error());
     if (const auto signer = read_signer(args.signer, *policy); !signer)
         return report_error(command, signer.error());
     // of a report by itself the policy may skip it, and the verdict says what is missing

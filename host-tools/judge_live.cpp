@@ -30,11 +30,8 @@ struct References { // read before the agent is asked for anything
 
 Explained<References> read_references(const JudgeArgs &args, const VmInfo &vm) {
     References references;
-    auto policy = read_policy_file(args.policy);
-    if (!policy)
-        return explain(policy.error().exit_code == exit_code(Errc::system) ? Errc::system : Errc::malformed,
-                       policy.error().text);
-    references.policy = std::move(*policy);
+    CVMIN_TRY(policy, read_policy_file(args.policy));
+    references.policy = std::move(policy);
     CVMIN_CHECK(read_signer(args.signer, references.policy));
     if (args.emulated_ark) {
         auto ark = read_emulated_ark(*args.emulated_ark);

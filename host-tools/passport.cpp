@@ -54,11 +54,8 @@ Explained<ResultExpectations> read_result_expectations(const ResultArgs &args, c
         return explain(Errc::usage, "wanted one of: --policy FILE that the verifier must have appraised by, "
                                     "--policy-id ID, --policy-id skip");
     if (!policy.empty()) {
-        const auto read = read_policy_file(policy);
-        if (!read)
-            return explain(read.error().exit_code == exit_code(Errc::system) ? Errc::system : Errc::malformed,
-                           read.error().text);
-        wanted.policies = std::vector{std::string{policy_id_prefix} + hex(read->digest)};
+        CVMIN_TRY(read, read_policy_file(policy));
+        wanted.policies = std::vector{std::string{policy_id_prefix} + hex(read.digest)};
     } else if (args.policy_ids == std::vector<std::string>{"skip"}) {
         wanted.policies = Skip{};
     } else {

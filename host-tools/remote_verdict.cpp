@@ -23,14 +23,21 @@ VerifierAccess::VerifierAccess(const VerifierArgs &args, std::string address)
     : http(args.ca_file, [] { return false; }),
       client(http, pacing, std::move(address), [](std::string_view text) { note(text); }) {}
 
-Explained<std::optional<PcrSelection>> quote_for(const TpmArgs &args, const std::string &policy) {
+static Explained<std::optional<PcrSelection>> quote_for(const TpmArgs &args, const std::string &policy) {
     if (policy.empty())
         return args.pcrs ? parse_pcrs(*args.pcrs) : std::nullopt;
-    const auto read = read_policy_file(policy);
-    if (!read)
-        return explain(read.error().exit_code == exit_code(Errc::system) ? Errc::system : Errc::malformed,
-                       read.error().text);
-    return wanted_pcrs(args, *read);
+    CVMIN_TRY(read, read_policy_file(policy));
+    return wanted_pcrs(args, read);
+}
+
+Explained<RemoteQuestion> read_question(const VerifierArgs &args, const TpmArgs &tpm, const std::string &policy,
+                                        const TargetArgs &target) {
+    auto address = parse_service_address(*args.url);
+    if (!address)
+        return explain(Errc::usage, "--verifier: " + address.error().text);
+    CVMIN_TRY(pcrs, quote_for(tpm, policy));
+    CVMIN_TRY(vm, find_target(target));
+    return RemoteQuestion{.address = std::move(*address), .pcrs = pcrs, .vm = std::move(vm)};
 }
 
 std::vector<Check> binding_checks(ByteView evidence, const Expectations &wanted) {
@@ -56,12 +63,12 @@ static Explained<ChallengeSession> open_at(VerifierClient &verifier, NonceFrom f
 }
 
 Explained<RemoteVerdict> judge_by_verifier(VerifierClient &verifier, NonceFrom nonce, ResultExpectations wanted,
-                                           std::optional<PcrSelection> pcrs, const VmInfo &vm, unsigned timeout_s) {
+                                           const RemoteQuestion &asked, unsigned timeout_s) {
     CVMIN_TRY(challenge, open_at(verifier, nonce));
-    auto live = attest_live(vm, std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s},
-                            {.nonce = challenge.nonce, .pcrs = pcrs});
+    auto live = attest_live(asked.vm, std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s},
+                            {.nonce = challenge.nonce, .pcrs = asked.pcrs});
     if (!live)
-        return explain(live.error(), vm.name);
+        return explain(live.error(), asked.vm.name);
     CVMIN_TRY(token, verifier.submit(challenge, live->evidence, media::cmw_cbor));
     wanted.nonce = live->nonce;
     wanted.peer_key = live->key;

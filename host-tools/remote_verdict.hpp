@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host-tools/passport.hpp"
+#include "host-tools/target_options.hpp"
 #include "host-tools/verifier_client/verifier_client.hpp"
 
 #include <random>
@@ -28,7 +29,7 @@ class PlainPacing final : public Pacing {
 };
 
 struct VerifierAccess { // a service to be asked
-    // `address` is parse_service_address()'s.
+    // `address` is read_question()'s.
     VerifierAccess(const VerifierArgs &args, std::string address);
     VerifierAccess(const VerifierAccess &) = delete;
     VerifierAccess &operator=(const VerifierAccess &) = delete;
@@ -39,9 +40,14 @@ struct VerifierAccess { // a service to be asked
     VerifierClient client;
 };
 
-// What the agent is asked to have quoted: --pcrs, else what this policy file (empty: none) wants. usage, and the errors
-// of reading it.
-Explained<std::optional<PcrSelection>> quote_for(const TpmArgs &args, const std::string &policy);
+struct RemoteQuestion {               // whom to ask, about whom
+    std::string address;              // of the verifier
+    std::optional<PcrSelection> pcrs; // to be quoted: --pcrs, else what the policy wants
+    VmInfo vm;
+};
+// args.url is there. `policy`: a file; empty: none. usage; the errors of reading it, and of find_target().
+Explained<RemoteQuestion> read_question(const VerifierArgs &args, const TpmArgs &tpm, const std::string &policy,
+                                        const TargetArgs &target);
 
 enum class NonceFrom : bool {
     us,      // a result that answers our own question; where the service takes no nonces of others, its own
@@ -57,11 +63,11 @@ struct RemoteVerdict {
     bool accepted() const { return holds(appraisal, binding); }
 };
 
-// Evidence of this CVM's agent, over a connection that is made once the verifier has given its nonce, or taken ours.
+// Evidence of the CVM's agent, over a connection that is made once the verifier has given its nonce, or taken ours.
 // `wanted` is completed by nonce and key. `timeout_s` is the agent's; the verifier has verifier_timeout for each of its
 // answers. The errors of VerifierClient, open_session() and attest_live().
 Explained<RemoteVerdict> judge_by_verifier(VerifierClient &verifier, NonceFrom nonce, ResultExpectations wanted,
-                                           std::optional<PcrSelection> pcrs, const VmInfo &vm, unsigned timeout_s);
+                                           const RemoteQuestion &asked, unsigned timeout_s);
 
 // That this evidence can be read, is bound to its claims, and these to nonce, connection and key: the rows of
 // appraise() that need no reference value. Whether the report is genuine is the verifier's to say.

@@ -101,11 +101,8 @@ std::vector<std::filesystem::path> files_of(const VerifierReferenceArgs &args) {
 Explained<ReferenceSnapshot> read_verifier_references(const VerifierReferenceArgs &args, std::time_t now) {
     ReferenceSnapshot out;
     out.files = files_of(args);
-    auto policy = read_policy_file(args.policy);
-    if (!policy)
-        return explain(policy.error().exit_code == exit_code(Errc::system) ? Errc::system : Errc::malformed,
-                       policy.error().text);
-    CVMIN_CHECK(read_signer(args.signer, *policy));
+    CVMIN_TRY(policy, read_policy_file(args.policy));
+    CVMIN_CHECK(read_signer(args.signer, policy));
     CVMIN_TRY(ends, add_endorsements(args.endorsements, now, out.wanted.endorsements));
     out.ends = ends;
     if (args.emulated_ark) {
@@ -117,10 +114,10 @@ Explained<ReferenceSnapshot> read_verifier_references(const VerifierReferenceArg
     CVMIN_TRY(authorities, read_ek_roots(args.ek_roots));
     out.wanted.ek_authorities = std::move(authorities);
     CVMIN_TRY(references, read_all(args, now));
-    if (references.empty() && !args.signer.given() && policy->measurements.empty())
+    if (references.empty() && !args.signer.given() && policy.measurements.empty())
         return explain(Errc::usage, "wanted one of: --reference FILE, --image image.json, --release DIR, --signer KEY, "
                                     "or launch digests in the policy");
-    if (policy->boot_events && !args.image.empty()) {
+    if (policy.boot_events && !args.image.empty()) {
         auto measured = image_boot_files(args.image);
         if (!measured)
             return explain(measured.error(), args.image);
@@ -130,10 +127,10 @@ Explained<ReferenceSnapshot> read_verifier_references(const VerifierReferenceArg
         out.source += (out.source.empty() ? "" : "; ") + file.source;
         if (file.ends)
             out.ends = std::min<std::time_t>(out.ends.value_or(*file.ends), *file.ends);
-        if (policy->boot_events)
+        if (policy.boot_events)
             out.wanted.boot_files.insert(out.wanted.boot_files.end(), file.boot_files.begin(), file.boot_files.end());
     }
-    out.wanted.policy = std::move(*policy);
+    out.wanted.policy = std::move(policy);
     if (args.signer.given()) {
         want_signer(out.wanted);
         out.source = out.wanted.measurement_source;
