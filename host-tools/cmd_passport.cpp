@@ -16,7 +16,7 @@ constexpr unsigned default_timeout_s = 30; // under emulation a handshake may qu
 
 // A passport is renewed when this part of its life is over: what is left is for a verifier that is down.
 constexpr int renew_after_thirds = 2;
-constexpr std::chrono::seconds shortest_renewal{1}, longest_retry{60};
+constexpr std::chrono::seconds shortest_renewal{1};
 
 struct Args {
     TargetArgs target;
@@ -116,8 +116,7 @@ int keep_renewed(const Obtaining &what, AttestationResult kept, Pacing &pacing) 
         if (!verdict && exit_code(verdict.error().code) != Exit::peer)
             return report_error(command, verdict.error());
         if (!verdict) {
-            wait =
-                std::min(std::chrono::ceil<std::chrono::seconds>(backoff(failures++, pacing.random())), longest_retry);
+            wait = std::chrono::ceil<std::chrono::seconds>(backoff(failures++, pacing.random()));
             const std::time_t expires = kept.expires.value_or(kept.issued);
             note(verdict.error().text + "; the passport " +
                  (std::time(nullptr) < expires ? "is good until " : "EXPIRED at ") + format_time(expires) +

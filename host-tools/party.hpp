@@ -4,6 +4,7 @@
 
 #include "common/receipt.hpp"
 #include "host-tools/appraise/appraise.hpp"
+#include "host-tools/ask.hpp"
 #include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/passport.hpp"
 #include "host-tools/release.hpp"
@@ -41,18 +42,9 @@ struct Joined {
 };
 std::expected<Joined, int> join(const char *command, const PartyArgs &args, PartyFiles &files);
 
-// One request and the answer that it must have. refused: the agent's own words; malformed: another kind of answer; the
-// errors of Session::request.
+// The same with so long for the answer.
 template <class Answer> Explained<Answer> ask(Session &session, const Request &request, unsigned timeout_s) {
-    auto answer = session.request(request, std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s});
-    if (!answer)
-        return explain(answer.error(), "the agent");
-    if (const auto *refusal = std::get_if<response::Failure>(&*answer))
-        return explain(Errc::refused, "the agent answered " + std::string{name(refusal->code)} + ": " + refusal->text);
-    auto *wanted = std::get_if<Answer>(&*answer);
-    if (wanted == nullptr)
-        return explain(Errc::malformed, "the agent gave another answer than was asked for");
-    return std::move(*wanted);
+    return ask<Answer>(session, request, std::chrono::steady_clock::now() + std::chrono::seconds{timeout_s});
 }
 
 struct Uploaded {

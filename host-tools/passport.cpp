@@ -1,5 +1,6 @@
 #include "host-tools/passport.hpp"
 
+#include "host-tools/ask.hpp"
 #include "host-tools/cli.hpp"
 #include "host-tools/computation/manifest_file.hpp"
 #include "host-tools/signing/key_file.hpp"
@@ -85,25 +86,13 @@ Explained<ResultExpectations> read_result_expectations(const ResultArgs &args, c
 }
 
 Explained<Bytes> get_passport(Session &session, Deadline deadline) {
-    auto answer = session.request(request::PassportGet{}, deadline);
-    if (!answer)
-        return explain(answer.error(), "the agent");
-    if (const auto *refusal = std::get_if<response::Failure>(&*answer))
-        return explain(Errc::refused, "the agent answered " + std::string{name(refusal->code)} + ": " + refusal->text);
-    auto *passport = std::get_if<response::Passport>(&*answer);
-    if (passport == nullptr)
-        return explain(Errc::malformed, "the agent gave another answer than a passport");
-    return std::move(passport->result);
+    CVMIN_TRY(passport, ask<response::Passport>(session, request::PassportGet{}, deadline));
+    return std::move(passport.result);
 }
 
 Explained<void> put_passport(Session &session, ByteView result, Deadline deadline) {
-    const auto answer = session.request(request::PassportPut{to_bytes(result)}, deadline);
-    if (!answer)
-        return explain(answer.error(), "the agent");
-    if (const auto *refusal = std::get_if<response::Failure>(&*answer))
-        return explain(Errc::refused, "the agent answered " + std::string{name(refusal->code)} + ": " + refusal->text);
-    const auto *stored = std::get_if<response::Stored>(&*answer);
-    if (stored == nullptr || stored->digest != sha256(result))
+    CVMIN_TRY(stored, ask<response::Stored>(session, request::PassportPut{to_bytes(result)}, deadline));
+    if (stored.digest != sha256(result))
         return explain(Errc::mismatch, "the agent keeps something else than was sent");
     return {};
 }
