@@ -60,17 +60,17 @@ while read -r file; do
 done < <(git ls-files -- 'common/*.[ch]pp' 'agent-min/*.[ch]pp' 'host-tools/*.[ch]pp' 'image/*.[ch]pp' 'library/*.[ch]pp' 'qemu/*.[ch]pp')
 [ $count -gt 20 ] || { echo "layers: only $count files were seen"; status=1; }
 
-# A type of one name in two headers of one namespace is two types for the compiler and one for the linker, which takes the
-# members of either: programs crash that no compiler complained of.
-twice=$(git ls-files -- 'common/*.hpp' 'agent-min/*.hpp' 'host-tools/*.hpp' 'image/*.hpp' 'qemu/*.hpp' | xargs awk '
+# A type of one name in two files of one namespace is two types for the compiler and one for the linker, which takes the
+# members of either: programs crash that no compiler complained of. Types of an unnamed namespace are the file's own.
+twice=$(git ls-files -- '*.[ch]pp' ':!examples' ':!tests/install' ':!tests/tools' | xargs awk '
     FNR == 1 { delete inside; depth = 0 }
-    /^(inline )?namespace [a-z_:]* ?\{$/ { inside[depth++] = $(NF - 1) }
+    /^(inline )?namespace [a-z_:]* ?\{$/ { inside[depth++] = $(NF - 1) == "namespace" ? "of " FILENAME " " : $(NF - 1) }
     /^} \/\/ namespace/ && depth > 0 { --depth }
     /^(struct|class|enum class|enum struct|union) +[A-Za-z_]+( |$)/ && !/;$/ {
         name = ""
         for (i = 0; i < depth; ++i) name = name inside[i] "::"
-        print name ($1 == "enum" ? $3 : $2), FILENAME
-    }' | sort -u | awk '{ files[$1] = files[$1] " " $2; ++n[$1] } END { for (k in n) if (n[k] > 1) print k ":" files[k] }')
+        print name ($1 == "enum" ? $3 : $2) "\t" FILENAME
+    }' | sort -u | awk -F '\t' '{ files[$1] = files[$1] " " $2; ++n[$1] } END { for (k in n) if (n[k] > 1) print k ":" files[k] }')
 if [ -n "$twice" ]; then
     echo "layers: one name for several types: $twice"
     status=1

@@ -127,9 +127,9 @@ static std::string bit_text(bool set) {
 
 // ---- appraisal ------------------------------------------------------------------------------------------------------
 
-class Appraiser {
+class EvidenceAppraiser {
   public:
-    explicit Appraiser(const Expectations &wanted) : want_(wanted), policy_(wanted.policy) {}
+    explicit EvidenceAppraiser(const Expectations &wanted) : want_(wanted), policy_(wanted.policy) {}
 
     Appraisal run(ByteView evidence_bytes) {
         const auto evidence = parse_evidence(evidence_bytes);
@@ -896,7 +896,7 @@ std::string_view vtpm_note(std::string_view vtpm) {
 }
 
 Appraisal appraise(ByteView evidence, const Expectations &expectations) {
-    return Appraiser{expectations}.run(evidence);
+    return EvidenceAppraiser{expectations}.run(evidence);
 }
 
 std::optional<Tcb> wanted_minimum(const Expectations &expectations, Product product, TcbKind kind) {
@@ -910,7 +910,7 @@ std::optional<Tcb> wanted_minimum(const Expectations &expectations, Product prod
 }
 
 Appraisal appraise_report(ByteView report, ByteView certificates, const Expectations &expectations) {
-    return Appraiser{expectations}.run_report(report, certificates);
+    return EvidenceAppraiser{expectations}.run_report(report, certificates);
 }
 
 } // namespace cvmin

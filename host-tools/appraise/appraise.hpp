@@ -210,7 +210,7 @@ class Verdict {
     const Check *find(std::string_view name) const;
 
   private:
-    friend class Appraiser;
+    friend class EvidenceAppraiser;
     bool fine(std::size_t index) const; // passed, or skipped where it may be
 
     std::vector<Check> checks_; // indexed by CheckId
@@ -235,7 +235,7 @@ class Accepted { // proof that appraise() accepted; carries what a caller may re
     const std::optional<ByteArray<exporter_size>> &exporter() const { return exporter_; }
 
   private:
-    friend class Appraiser;
+    friend class EvidenceAppraiser;
     Accepted() = default;
     PublicKey key_{};
     bool emulated_ = false;
