@@ -285,6 +285,8 @@ void notify_manager(std::string_view state) {
     if (path[0] == '@')                                          // an abstract one
         address.sun_path[0] = '\0';
     const UniqueFd fd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    if (fd.get() < 0)
+        return;
     const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
     (void)::sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr *>(&address),
                    size);

@@ -24,13 +24,15 @@ static std::unexpected<Error> system_error(std::string_view where) {
     return fail(Errc::system, where, static_cast<std::uint64_t>(errno));
 }
 
-// In the child: never returns. The reason why it could not start is written to `report`.
+// In the child: the reason why the program could not be started is written to `report`.
+[[noreturn]] static void give_up(int report) {
+    const int reason = errno;
+    const ssize_t written = ::write(report, &reason, sizeof reason);
+    ::_exit(written == sizeof reason ? 127 : 126);
+}
+
+// In the child: never returns.
 [[noreturn]] static void become(char **args, const Child::Streams &streams, pid_t parent, int report) {
-    auto give_up = [&] {
-        const int reason = errno;
-        const ssize_t written = ::write(report, &reason, sizeof reason);
-        ::_exit(written == sizeof reason ? 127 : 126);
-    };
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) // died before the line above
         ::_exit(126);
@@ -42,14 +44,13 @@ static std::unexpected<Error> system_error(std::string_view where) {
     ::setrlimit(RLIMIT_CORE, &no_core);
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0)
-        give_up();
+        give_up(report);
     if (::dup2(streams.in < 0 ? null : streams.in, STDIN_FILENO) < 0 ||
         ::dup2(streams.out < 0 ? null : streams.out, STDOUT_FILENO) < 0 ||
         ::dup2(streams.err < 0 ? null : streams.err, STDERR_FILENO) < 0)
-        give_up();
+        give_up(report);
     ::execvp(args[0], args);
-    give_up();
-    std::abort();
+    give_up(report);
 }
 
 // The children of this process, which has one thread.
