@@ -18,16 +18,16 @@ shellcheck -x -s bash "${scripts[@]}"
 note "check: layers"
 tests/layers.sh
 
-# clang-tidy is slow: a file is looked at again only when it, a header that it includes, how it is compiled, or the configuration changed.
+# clang-tidy is slow: a file is looked at again only when it, a header that it includes, how it is compiled, or a configuration above it changed.
 note "check: clang-tidy"
 mkdir -p "$CVMIN_CACHE/tidy"
 tidy_one() {
     local file=${1%%$'\t'*} stamp=$CVMIN_CACHE/tidy/${1##*$'\t'}
-    clang-tidy-19 --quiet -p build/host --warnings-as-errors='*' "$file" 2>/dev/null || return 1
+    clang-tidy-19 --quiet -p build/tidy --warnings-as-errors='*' "$file" 2>/dev/null || return 1
     touch "$stamp"
 }
 export -f tidy_one
-python3 tests/tools/tidy_keys.py build/host common agent-min examples host-tools image library qemu >build/tidy.keys
+python3 tests/tools/tidy_keys.py build/host build/tidy common agent-min examples host-tools image library qemu >build/tidy.keys
 while IFS=$'\t' read -r file key; do
     [ -f "$CVMIN_CACHE/tidy/$key" ] || printf '%s\t%s\n' "$file" "$key"
 done <build/tidy.keys >build/tidy.stale

@@ -28,7 +28,7 @@ CMAKE
 git init -q . && git add -A . 2>/dev/null
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
 build() { cmake -G Ninja -S . -B build >/dev/null && ninja -C build >/dev/null; }
-keys() { python3 "$CVMIN_SRC/tests/tools/tidy_keys.py" build code; }
+keys() { python3 "$CVMIN_SRC/tests/tools/tidy_keys.py" build build/tidy code; }
 changed() { diff <(printf '%s\n' "$before") <(keys) | sed -n 's/^> \([^\t]*\).*/\1/p' | paste -sd' '; }
 build
 before=$(keys)
@@ -48,6 +48,14 @@ echo 'target_compile_definitions(small PRIVATE MORE=1)' >>CMakeLists.txt
 expect "how two are compiled" "code/one.cpp code/two.cpp"
 echo 'WarningsAsErrors: "*"' >>.clang-tidy
 expect "the configuration" "code/never.cpp code/one.cpp code/two.cpp"
+echo 'InheritParentConfig: true' >code/.clang-tidy
+expect "the configuration of the directory" "code/never.cpp code/one.cpp code/two.cpp"
+echo 'Checks: "*"' >build/.clang-tidy
+expect "the configuration of another directory" ""
+echo 'add_library(again STATIC code/one.cpp)' >>CMakeLists.txt
+expect "a second command for a source" ""
+[ "$(python3 -c 'import json; print(len(json.load(open("build/tidy/compile_commands.json"))))')" = 3 ] ||
+    wrong "not one command for each source: $(cat build/tidy/compile_commands.json)"
 echo 'another lock' >toolchain/debs.lock
 expect "the toolchain" "code/never.cpp code/one.cpp code/two.cpp"
 # ninja does not know yet what a changed source includes

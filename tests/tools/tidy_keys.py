@@ -1,8 +1,11 @@
 """Which sources clang-tidy has to look at: prints "path<TAB>key" for each source below the directories given. The key covers all that
-its findings follow from: the source, every header of this tree that ninja saw it include, how it is compiled, .clang-tidy, and the
-toolchain's lock. Where ninja knows no headers, or old ones, all of the tree's count.
+its findings follow from: the source, every header of this tree that ninja saw it include, how it is compiled, the .clang-tidy that
+hold for it, and the toolchain's lock. Where ninja knows no headers, or old ones, all of the tree's count.
 
-    python3 tidy_keys.py BUILD DIRECTORY...     run from the root of the tree, after BUILD was built
+    python3 tidy_keys.py BUILD DATABASE DIRECTORY...     run from the root of the tree, after BUILD was built
+
+DATABASE/compile_commands.json, which it writes, has one command for each of these sources, the first that BUILD has: clang-tidy
+looks at a file once for each command.
 """
 import hashlib
 import json
@@ -10,7 +13,7 @@ import os
 import subprocess
 import sys
 
-build, directories = sys.argv[1], tuple(d + "/" for d in sys.argv[2:])
+build, database, directories = sys.argv[1], sys.argv[2], tuple(d + "/" for d in sys.argv[3:])
 tree = os.getcwd()
 digests = {}
 
@@ -30,7 +33,14 @@ def inside(path):
 
 tracked = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True).stdout.split("\n")
 all_headers = sorted(p for p in tracked if p.endswith((".hpp", ".h")) and os.path.exists(p))
-common = [digest(".clang-tidy"), digest("toolchain/debs.lock"), digest(__file__)]
+common = [digest("toolchain/debs.lock"), digest(__file__)]
+
+
+def configurations(path):
+    """The .clang-tidy of the directories above, from the root down."""
+    parents = [os.path.join(*path.split("/")[:depth], ".clang-tidy") if depth else ".clang-tidy" for depth in range(path.count("/") + 1)]
+    return [p for p in parents if os.path.exists(p)]
+
 
 headers = {}
 output = None
@@ -48,19 +58,20 @@ for line in subprocess.run(["ninja", "-C", build, "-t", "deps"], check=True, cap
             del headers[output]
             output = None
 
-sources = {}
+entries = {}
 with open(os.path.join(build, "compile_commands.json")) as file:
     for entry in json.load(file):
         path = os.path.relpath(os.path.realpath(entry["file"]), tree)
         if path.startswith(directories) and path in tracked:
-            sources.setdefault(path, []).append(entry)
+            entries.setdefault(path, entry)
+os.makedirs(database, exist_ok=True)
+with open(os.path.join(database, "compile_commands.json"), "w") as file:
+    json.dump(list(entries.values()), file)
 
-for path, entries in sorted(sources.items()):
-    parts = list(common)
-    included = set()
-    for entry in entries:
-        parts.append(entry["command"].replace(tree, ""))
-        known = headers.get(entry.get("output"))
-        included |= set(all_headers) if known is None or path not in known else known
-    parts += [p + " " + digest(p) for p in sorted(included | {path})]
+for path, entry in sorted(entries.items()):
+    included = headers.get(entry.get("output"))
+    if included is None or path not in included:
+        included = set(all_headers)
+    parts = common + [entry["command"].replace(tree, "")]
+    parts += [p + " " + digest(p) for p in configurations(path) + sorted(included | {path})]
     print(path + "\t" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32])
