@@ -110,7 +110,7 @@ env CVMIN="$PWD/$CVMIN" examples/joined-statistics/run.sh --brief --image "$out/
 begin "relay in the middle"
 "$RELAY" --listen "$work/relay.sock" --target "$(field "$work/vm.json" vsock_socket)" >"$work/relay.log" 2>&1 &
 relay_pid=$!
-for _ in $(seq 100); do [ -S "$work/relay.sock" ] && break; sleep 0.05; done
+for _ in $(seq 600); do [ -S "$work/relay.sock" ] && break; sleep 0.05; done
 if "$CVMIN" send "$vm" --vsock-socket "$work/relay.sock" --secret-name stolen --file "$work/secret" \
     --image "$out/image.json" "${trusted[@]}" --json >"$work/relay.json" 2>/dev/null; then
     broken "the secret went to the relay"

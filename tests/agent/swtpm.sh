@@ -38,7 +38,7 @@ serve_tpm() {
     swtpm socket --tpm2 --tpmstate "dir=$work/$1" --server "type=unixio,path=$work/$1.sock" \
         --ctrl "type=unixio,path=$work/$1.sock.ctrl" --flags not-need-init,startup-clear --seccomp action=none 2>/dev/null &
     swtpm=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         [ -S "$work/$1.sock" ] && return
         sleep 0.05
     done

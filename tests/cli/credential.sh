@@ -22,7 +22,7 @@ mkfifo "$work/never"
 swtpm socket --tpm2 --tpmstate dir="$work/state" --server type=unixio,path="$work/tpm" \
     --ctrl type=unixio,path="$work/tpm.ctrl" --flags not-need-init,startup-clear 2>"$work/swtpm.log" &
 swtpm_pid=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ -S "$work/tpm" ] && break
     sleep 0.05
 done

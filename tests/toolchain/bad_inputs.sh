@@ -57,7 +57,7 @@ server.serve_forever()
 PY
 python3 "$work/server.py" "$work" &
 server=$!
-for _ in $(seq 200); do [ ! -s "$work/port" ] || break; sleep 0.05; done
+for _ in $(seq 600); do [ ! -s "$work/port" ] || break; sleep 0.05; done
 mirror=http://127.0.0.1:$(cat "$work/port")
 python3 -c 'import os, sys; [open(sys.argv[1] + "/" + n, "wb").write(os.urandom(s)) for n, s in (("one.deb", 1000), ("two.deb", 1500000), ("slow.deb", 1000))]' "$work/archive/pool"
 
@@ -132,7 +132,7 @@ kept_only '*'
 fresh
 CVMIN_MIRROR=$mirror/archive setsid bash -c '. "$CVMIN_SRC/toolchain/lib.sh"; fetch "$1"' fetch "$work/two" >/dev/null 2>&1 &
 slow=$!
-for _ in $(seq 200); do [ ! -e "$work/stalled" ] || break; sleep 0.05; done
+for _ in $(seq 600); do [ ! -e "$work/stalled" ] || break; sleep 0.05; done
 sleep 0.2
 kill -9 -- "-$slow" && wait $slow 2>/dev/null || true
 slow=''
@@ -165,7 +165,7 @@ step='. "$CVMIN_SRC/toolchain/lib.sh"; with_scratch step bash -c "$1"'
 # shellcheck disable=SC2016
 setsid bash -c "$step" step 'echo half >"$TMPDIR/half"; sleep 60' &
 slow=$!
-for _ in $(seq 200); do compgen -G "$TMPDIR/*/half" >/dev/null && break; sleep 0.05; done
+for _ in $(seq 600); do compgen -G "$TMPDIR/*/half" >/dev/null && break; sleep 0.05; done
 kill -9 -- "-$slow" && wait $slow 2>/dev/null || true
 slow=''
 compgen -G "$TMPDIR/*/half" >/dev/null || wrong "the step was not killed in the middle"

@@ -69,7 +69,7 @@ fails vcpus snp.measurement
 section "a relay in the middle"
 "$CVMIN_BUILD/tests/cvmin-test-relay" --listen "$work/relay" --target "$socket" >"$work/relay.log" &
 relay=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ -S "$work/relay" ] && break
     sleep 0.05
 done
@@ -118,7 +118,7 @@ section "a stop request is answered, then the machine powers off"
 "$CVMIN_BUILD/tests/cvmin-test-hostile" --socket "$(field "$work/last.json" vsock_socket)" --stop ||
     complain "a stop request was not answered"
 qemu=$(field "$work/last.json" qemu.pid)
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ -e "/proc/$qemu" ] || break
     sleep 0.05
 done

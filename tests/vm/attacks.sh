@@ -107,7 +107,7 @@ run boots events guest --manifest m.json "${trusted[@]}" --json
 wants 0 boots
 [ "$(grep -c '"event": "boot"' boots.out)" = 1 ] && alive "$qemu" || complain "the machine did not survive"
 attack mallory stop=stopping
-for _ in $(seq 100); do alive "$qemu" || break; sleep 0.05; done
+for _ in $(seq 600); do alive "$qemu" || break; sleep 0.05; done
 ! alive "$qemu" || complain "a party cannot stop it"
 
 all_held

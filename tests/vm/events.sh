@@ -51,13 +51,13 @@ grep -q '^   0 ' "$work/table.out" && complain "--from 3 prints record 0"
 section "it is followed as it grows"
 "$CVMIN" events guest "${trusted[@]}" --follow --json --from 3 >"$work/follow.out" 2>"$work/follow.err" &
 follower=$!
-for _ in $(seq 200); do
+for _ in $(seq 600); do
     [ -s "$work/follow.out" ] && break
     sleep 0.1
 done
 run late send guest --secret-name late --file "$work/two" "${trusted[@]}"
 wants 0 late
-for _ in $(seq 200); do
+for _ in $(seq 600); do
     grep -q '"late"' "$work/follow.out" && break
     sleep 0.1
 done

@@ -22,7 +22,7 @@ boot() { # ARGS...: the CVM `guest`, behind a relay that keeps what goes up in $
     rm -f "$work/relay"
     python3 "$CVMIN_SRC/tests/tools/hostile_host.py" relay "$(field "$work/guest.json" listens_on)" "$work/kept" >"$work/relay" &
     relay=$!
-    for _ in $(seq 100); do [ -s "$work/relay" ] && break; sleep 0.05; done
+    for _ in $(seq 600); do [ -s "$work/relay" ] && break; sleep 0.05; done
     launched=(--image "$image" --vcpus "$(field "$work/guest.json" vcpus)" --vcpu-type "$(field "$work/guest.json" cpu_model)"
         --trust-emulated "$(field "$work/guest.json" emulated_ark)")
     trusted=("${launched[@]}" --policy "$CVMIN_SRC/policies/emulated.json")

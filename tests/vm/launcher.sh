@@ -110,7 +110,7 @@ wants 4 again "a CVM named one is there already"
 section "commands that are started without standard streams have them all the same"
 "$CVMIN" console one --follow <&- >&- 2>&- &
 follower=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ "$(readlink "/proc/$follower/fd/2")" = /dev/null ] && break
     sleep 0.05
 done
@@ -136,7 +136,7 @@ section "kill -9 of the supervisor leaves no QEMU; list cleans up"
 supervisor=$(field "$work/two.json" supervisor.pid)
 pids="$(field "$work/two.json" qemu.pid) $(field "$work/two.json" vsock_device.pid)"
 kill -9 "$supervisor"
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     left=""
     for pid in $pids; do alive "$pid" && left="$left $pid"; done
     [ -z "$left" ] && break
@@ -162,7 +162,7 @@ os.setpgid(0, 0)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])' "$CVMIN" boot --image "$image" --name interrupted >/dev/null 2>&1 &
     boot=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         [ -n "$(vm_processes)" ] && grep -qs '"measured"' "$vms/interrupted/vm.json" && break
         sleep 0.02
     done
@@ -181,7 +181,7 @@ os.setpgid(0, 0)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])' "$CVMIN" boot --image "$image" --name hanging >/dev/null 2>&1 &
 boot=$!
-for _ in $(seq 200); do
+for _ in $(seq 600); do
     grep -qs '"measured"' "$vms/hanging/vm.json" && break
     sleep 0.02
 done
@@ -212,7 +212,7 @@ done
 section "a stop while boot waits"
 "$CVMIN" boot --image "$image" --name early >/dev/null 2>"$work/early.err" &
 boot=$!
-for _ in $(seq 200); do
+for _ in $(seq 600); do
     grep -qs '"measured"' "$vms/early/vm.json" && break
     sleep 0.02
 done

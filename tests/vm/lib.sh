@@ -56,7 +56,7 @@ alive() { [ -e "/proc/$1" ] && [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null ||
 nothing_left() {
     local what=$1 pid found
     shift
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         found=$(vm_processes)
         for pid in "$@"; do alive "$pid" && found="$found $pid"; done
         [ -z "$found" ] && [ -z "$(ls "$vms" 2>/dev/null)" ] && return 0

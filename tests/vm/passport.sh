@@ -24,7 +24,7 @@ serve() {
     shift
     "$CVMIN" verifier serve --listen 127.0.0.1:0 --trust-emulated "$ark" --policy "$policy" --signing-key verifier.pem "$@" 2>"$name.log" &
     served=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         url=$(python3 -c 'import json, sys
 for line in open(sys.argv[1]):
     entry = json.loads(line)
@@ -104,7 +104,7 @@ refuses other-verifier "result.verifier result.signature" send one "${sends[@]}"
 refuses other-policy result.policy send one "${sends[@]}" --trust-verifier verifier.pem.pub.pem --trust-emulated "$ark" \
     --policy "$CVMIN_SRC/policies/milan.json"
 refuses no-emulated result.emulated send one "${sends[@]}" --trust-verifier verifier.pem.pub.pem --policy "$policy"
-sleep 1.1
+sleep 2.1 # ages are of whole seconds
 refuses too-old result.issued send one "${sends[@]}" "${trusting[@]}" --max-age 1
 run put passport put two --file one.jwt "${trusting[@]}"
 wants 1 put "the agent was given nothing"
@@ -231,7 +231,7 @@ print(len({json.loads(line)["result"]["issued"] for line in open("renew.out")}))
 section "a verifier that does not answer"
 python3 -c 'import socket, time
 s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); print(s.getsockname()[1], flush=True); time.sleep(60)' >deaf &
-for _ in $(seq 100); do [ -s deaf ] && break || sleep 0.1; done
+for _ in $(seq 600); do [ -s deaf ] && break || sleep 0.1; done
 "$CVMIN" passport obtain one --verifier "http://127.0.0.1:$(cat deaf)" "${trusting[@]}" >/dev/null 2>&1 &
 waiting=$!
 sleep 2

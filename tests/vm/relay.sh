@@ -77,13 +77,13 @@ PYTHON
 for party in alice bob; do
     unshare --net sleep 600 &
     namespace=/proc/$!/ns/net
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         [ "$(readlink "$namespace")" != "$(readlink /proc/self/ns/net)" ] && break
         sleep 0.05
     done
     nsenter --net="$namespace" python3 "$work/listen.py" /proc/$$/ns/net "$CVMIN" relay --inherited \
         --vsock-socket "$(field "$work/guest.json" vsock_socket)" >"$work/$party.relay" 2>&1 &
-    for _ in $(seq 100); do [ -s "$work/$party.relay" ] && break; sleep 0.05; done
+    for _ in $(seq 600); do [ -s "$work/$party.relay" ] && break; sleep 0.05; done
     grep -qx 127.0.0.1:7000 "$work/$party.relay" || complain "$party's relay: $(cat "$work/$party.relay")"
     nsenter --net="$namespace" "$CVMIN" verify --connect 127.0.0.1:7000 "${trusted[@]}" "${launch[@]}" >"$work/$party.out" 2>&1 ||
         complain "$party: $(cat "$work/$party.out")"
@@ -95,7 +95,7 @@ done
 section "cvmin relay by name ends with its CVM, boot's with its own"
 "$CVMIN" relay guest --listen 127.0.0.1:0 --json >"$work/named.json" &
 named=$!
-for _ in $(seq 100); do [ -s "$work/named.json" ] && break; sleep 0.05; done
+for _ in $(seq 600); do [ -s "$work/named.json" ] && break; sleep 0.05; done
 run named verify --connect "$(field "$work/named.json" listens_on)" "${trusted[@]}" "${launch[@]}"
 wants 0 named
 run stop stop guest

@@ -209,7 +209,7 @@ outcome back runtime_log.events failed tpm-lost
 run plain verify --vm guest --image "$image" --policy "$CVMIN_SRC/policies/emulated.json" --trust-emulated "$ark" --json
 wants 0 plain # and what does not need it goes on
 kill -KILL "$swtpm"
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     "$CVMIN" describe guest >/dev/null 2>&1 || break
     sleep 0.1
 done

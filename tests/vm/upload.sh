@@ -143,7 +143,7 @@ section "its relay is killed"
 "$CVMIN" relay guest --listen 127.0.0.1:0 --json >relay.json 2>relay.err &
 relay_pid=$!
 disown $relay_pid
-for _ in $(seq 100); do [ -s relay.json ] && break; sleep 0.05; done
+for _ in $(seq 600); do [ -s relay.json ] && break; sleep 0.05; done
 at_terminal relayed 75 sh -c "kill -9 $relay_pid" -- "${upload[@]}" --connect "$(field relay.json listens_on)" "${launch[@]}" --party-key alice.pem --dataset alice=in/alice
 [ "$code" = 5 ] || complain "without its relay: exit $code: $(cat relayed.tty)"
 [ "$(grep -c '^cvmin upload: error: ' relayed.tty)" = 1 ] || complain "not one line of error: $(cat relayed.tty)"

@@ -25,7 +25,7 @@ os.setpgid(0, 0)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])' "$CVMIN" boot --image "$image" --platform emulated --accel tcg --vtpm --name cut >/dev/null 2>&1 &
     local boot=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         [ -s "$2" ] && break
         sleep 0.05
     done
@@ -90,7 +90,7 @@ exec sleep 300
 END
 orphans_gone() {
     local pid left
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         left=""
         while read -r pid; do alive "$pid" && left="$left $pid"; done <"$work/orphans"
         [ -z "$left" ] && break
@@ -114,7 +114,7 @@ for signal in INT KILL; do
 done
 PATH=$work/fake:$PATH "$CVMIN" boot --image "$image" --platform emulated --accel tcg --vtpm --name cut >/dev/null 2>&1 &
 boot=$!
-for _ in $(seq 200); do
+for _ in $(seq 600); do
     [ -s "$work/orphans" ] && break
     sleep 0.05
 done
@@ -216,7 +216,7 @@ run stop stop plain
 section "a swtpm that ends takes its VM with it, and touches no other"
 pids="$(field "$work/one.json" qemu.pid) $(field "$work/one.json" vsock_device.pid) $(field "$work/one.json" supervisor.pid)"
 kill -9 "$(field "$work/one.json" vtpm.pid)"
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     left=""
     for pid in $pids; do alive "$pid" && left="$left $pid"; done
     [ -z "$left" ] && [ ! -e "$vms/one" ] && break
@@ -227,7 +227,7 @@ for process in qemu vtpm; do alive "$(field "$work/two.json" $process.pid)" || c
 
 section "kill -9 of the supervisor, and of QEMU, leave no swtpm"
 kill -9 "$(field "$work/two.json" supervisor.pid)"
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     alive "$(field "$work/two.json" vtpm.pid)" || break
     sleep 0.05
 done
