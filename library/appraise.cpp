@@ -253,7 +253,7 @@ int call(const Options *options, char *verdict, std::size_t *verdict_size, char 
             return say(CVMIN_APPRAISE_INTERNAL, "the verdict is larger than any should be");
         if (verdict_size) {
             *verdict_size = needed;
-            if (needed > room)
+            if (!verdict || needed > room)
                 return say(CVMIN_APPRAISE_BUFFER_TOO_SMALL, "the buffer is too small for the verdict");
             std::memcpy(verdict, answer->json.c_str(), needed);
             *verdict_size = needed - 1;
